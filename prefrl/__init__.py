@@ -1,0 +1,1 @@
+"""Prefrl: reinforcement learning from human preferences."""

@@ -1,0 +1,77 @@
+"""RewardEnsemble: E reward functions evaluated as one."""
+
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from prefrl.segments import SegmentBatch
+
+Credit = Literal["each_step", "last_step"]
+
+
+class RewardNet(Protocol):
+    """A module that gives every member's reward of every step, [E, B, T]; padded steps may hold any finite number."""
+
+    members: int
+
+    def __call__(self, batch: SegmentBatch) -> Tensor: ...
+
+
+class RewardEnsemble(nn.Module):
+    """E learned reward functions over the same segments (Christiano et al. 2017, section 2.2.3).
+
+    `forward` and `returns` are on the scale of the choice model, whose differences are log-odds. `reward` is what a policy
+    learns from: each member shifted and scaled by `calibrate`, then averaged. With credit `last_step` only the last real
+    step of a segment is rewarded, as a text's is. An ensemble of one is an ensemble.
+    """
+
+    shift: Tensor  # [E]
+    scale: Tensor  # [E]
+    weight_decay: Tensor  # []  the coefficient that `fit` adapts and finds again at its next call
+    fitted: Tensor  # []  bool
+
+    def __init__(self, net: RewardNet, *, credit: Credit) -> None:
+        super().__init__()
+        assert isinstance(net, nn.Module)
+        self.net: nn.Module = net
+        self.members: int = net.members
+        self.credit = credit
+        self.register_buffer("shift", torch.zeros(self.members))
+        self.register_buffer("scale", torch.ones(self.members))
+        self.register_buffer("weight_decay", torch.tensor(0.0))
+        self.register_buffer("fitted", torch.tensor(False))
+
+    def forward(self, batch: SegmentBatch) -> Tensor:
+        """[E, B, T] rewards before calibration, zero where masked."""
+        rewards: Tensor = self.net(batch)
+        return rewards.masked_fill(~self.credited(batch), 0.0)
+
+    def credited(self, batch: SegmentBatch) -> Tensor:
+        """[B, T] bool: the steps that carry a reward."""
+        if self.credit == "each_step":
+            return batch.mask
+        last = batch.mask.sum(dim=1, keepdim=True) - 1
+        return torch.arange(batch.mask.shape[1], device=last.device) == last
+
+    def returns(self, batch: SegmentBatch) -> Tensor:
+        """[E, B] sums over each segment, undiscounted."""
+        return self.forward(batch).sum(dim=-1)
+
+    @torch.no_grad()
+    def calibrate(self, batch: SegmentBatch) -> None:
+        """Make each member's reward have mean 0 and standard deviation 1 over the credited steps of `batch`.
+
+        A member that is constant there keeps its scale.
+        """
+        rewards = self.forward(batch)[:, self.credited(batch)]  # [E, steps]
+        std = rewards.std(dim=1, correction=0)
+        self.shift.copy_(rewards.mean(dim=1))
+        self.scale.copy_(torch.where(std > 1e-6, std, torch.ones_like(std)))
+        self.fitted.fill_(True)
+
+    @torch.no_grad()
+    def reward(self, batch: SegmentBatch) -> Tensor:
+        """[B, T] what the policy is paid: calibrated, averaged over members, zero where no reward is credited."""
+        rewards = (self.forward(batch) - self.shift[:, None, None]) / self.scale[:, None, None]
+        return rewards.mean(dim=0).masked_fill(~self.credited(batch), 0.0)
