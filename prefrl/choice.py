@@ -35,7 +35,7 @@ def choice_loss(returns: Tensor, mu: Tensor, *, noise: float = 0.1) -> Tensor:
 
 
 def choice_correct(returns: Tensor, mu: Tensor) -> Tensor:
-    """1 where the option of the highest return is the one chosen, 0 where not, NaN for ties: [..., K], [..., K] -> [...]."""
+    """Was the option of the highest return the one chosen? 1 or 0, NaN for ties: [..., K], [..., K] -> [...]."""
     best = mu.max(dim=-1, keepdim=True).values
     decided = (mu == best).sum(dim=-1) == 1
     correct = (returns.argmax(dim=-1) == mu.argmax(dim=-1)).to(returns.dtype)

@@ -111,6 +111,4 @@ def from_ranking(options: Sequence[Segment], best_to_worst: Sequence[int]) -> li
     if sorted(best_to_worst) != list(range(len(options))) or len(options) < 2:
         raise ValueError(f"{list(best_to_worst)} does not rank {len(options)} options, each once, at least 2")
     ranked = tuple(options[i] for i in best_to_worst)
-    return [
-        Comparison(ranked[i:], (1.0,) + (0.0,) * (len(ranked) - i - 1)) for i in range(len(ranked) - 1)
-    ]
+    return [Comparison(ranked[i:], (1.0,) + (0.0,) * (len(ranked) - i - 1)) for i in range(len(ranked) - 1)]

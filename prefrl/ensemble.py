@@ -21,9 +21,9 @@ class RewardNet(Protocol):
 class RewardEnsemble(nn.Module):
     """E learned reward functions over the same segments (Christiano et al. 2017, section 2.2.3).
 
-    `forward` and `returns` are on the scale of the choice model, whose differences are log-odds. `reward` is what a policy
-    learns from: each member shifted and scaled by `calibrate`, then averaged. With credit `last_step` only the last real
-    step of a segment is rewarded, as a text's is. An ensemble of one is an ensemble.
+    `forward` and `returns` are on the scale of the choice model, whose differences are log-odds. `reward` is what a
+    policy learns from: each member shifted and scaled by `calibrate`, then averaged. With credit `last_step` only the
+    last real step of a segment is rewarded, as a text's is. An ensemble of one is an ensemble.
     """
 
     shift: Tensor  # [E]
@@ -59,19 +59,29 @@ class RewardEnsemble(nn.Module):
         return self.forward(batch).sum(dim=-1)
 
     @torch.no_grad()
-    def calibrate(self, batch: SegmentBatch) -> None:
+    def calibrate(self, batch: SegmentBatch) -> Tensor:
         """Make each member's reward have mean 0 and standard deviation 1 over the credited steps of `batch`.
 
-        A member that is constant there keeps its scale.
+        A member that is constant there keeps its scale. Returns what `returns(batch)` would, [E, B].
         """
-        rewards = self.forward(batch)[:, self.credited(batch)]  # [E, steps]
-        std = rewards.std(dim=1, correction=0)
-        self.shift.copy_(rewards.mean(dim=1))
+        # In pieces that fit a processor's cache: all comparisons of an experiment can be a gigabyte of activations.
+        pieces = [self.forward(piece) for piece in split(batch, steps=8192)]
+        rewards = torch.cat(pieces, dim=1)
+        credited = rewards[:, self.credited(batch)]  # [E, steps]
+        std = credited.std(dim=1, correction=0)
+        self.shift.copy_(credited.mean(dim=1))
         self.scale.copy_(torch.where(std > 1e-6, std, torch.ones_like(std)))
         self.fitted.fill_(True)
+        return rewards.sum(dim=-1)
 
     @torch.no_grad()
     def reward(self, batch: SegmentBatch) -> Tensor:
         """[B, T] what the policy is paid: calibrated, averaged over members, zero where no reward is credited."""
         rewards = (self.forward(batch) - self.shift[:, None, None]) / self.scale[:, None, None]
         return rewards.mean(dim=0).masked_fill(~self.credited(batch), 0.0)
+
+
+def split(batch: SegmentBatch, *, steps: int) -> list[SegmentBatch]:
+    """Pieces of a batch of about that many steps each, at least one segment."""
+    size = max(1, steps // batch.mask.shape[1])
+    return [batch[start : start + size] for start in range(0, len(batch), size)]

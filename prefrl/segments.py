@@ -1,6 +1,7 @@
 """Segments of behavior, and the padded batches of them that networks see.
 
-The letters mean the same everywhere in prefrl: B batch, T steps, C context steps, E ensemble members, N queries, K options.
+The letters mean the same everywhere in prefrl: B batch, T steps, C context steps, E ensemble members, N queries,
+K options.
 """
 
 import hashlib
@@ -44,8 +45,8 @@ View = SimulatorStates | Frames | Text
 class Segment:
     """A stretch of behavior: what the agent was given, then what it saw and did at each step.
 
-    Arrays are copied and frozen, so that a segment never keeps a whole rollout alive. Raises ValueError for lengths that
-    disagree, for no steps at all, and for observations or actions that are not finite.
+    Arrays are copied and frozen, so that a segment never keeps a whole rollout alive. Raises ValueError for lengths
+    that disagree, for no steps at all, and for observations or actions that are not finite.
     """
 
     obs: np.ndarray  # [T, *obs]  what it saw before each action
