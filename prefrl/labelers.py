@@ -1,0 +1,176 @@
+"""Who answers: an oracle that knows the true reward, or people at the store. The trainer cannot tell which."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Protocol
+
+import numpy as np
+
+from prefrl.comparisons import Query
+from prefrl.errors import PrefrlError
+from prefrl.segments import Segment
+from prefrl.store import PreferenceStore
+
+_POLL_SECONDS = 0.5
+_SAY_SECONDS = 60.0
+
+
+class Labeler(Protocol):
+    """Answers some or all of what is pending in the store, then returns."""
+
+    def attend(self, store: PreferenceStore) -> None: ...
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """Answers by the true reward; as it stands without error, otherwise as one of B-Pref's irrational teachers.
+
+    The option of the highest true return is best, and exact ties share the answer evenly (Christiano et al. 2017,
+    section 2.2.3: a tie is .5, .5). The settings are those of Lee et al. 2021 (B-Pref), section 4, and add up: see
+    `irrational_choice`. `skip` and `equal` are shares of the margin, the mean true return of the distinct segments that
+    are pending; B-Pref computes that as mean episode return * segment length / episode length. Each is multiplied with
+    the margin once. The randomness of an answer depends on `seed` and on the query alone, never on the order of
+    queries or options, nor on an interruption.
+    """
+
+    seed: int
+    beta: float = math.inf  # rationality: options are chosen by softmax(beta * return); inf always takes the best
+    gamma: float = 1.0  # below 1 the oracle is myopic: the last steps of a segment weigh more
+    mistake: float = 0.0  # chance to answer another option
+    skip: float = 0.0  # cannot tell if no option returns this share of the margin
+    equal: float = 0.0  # options this close to the best, as a share of the margin, are equally good
+
+    def __post_init__(self) -> None:
+        for name, good, rule in (
+            ("seed", self.seed >= 0, "at least 0"),
+            ("beta", self.beta > 0, "above 0"),
+            ("gamma", 0 < self.gamma <= 1, "above 0 and at most 1"),
+            ("mistake", 0 <= self.mistake <= 1, "between 0 and 1"),
+            ("skip", 0 <= self.skip < math.inf, "at least 0"),
+            ("equal", 0 <= self.equal < math.inf, "at least 0"),
+        ):
+            if not good:
+                raise PrefrlError(f"{name} of an oracle must be {rule}, got {getattr(self, name)}")
+
+    @property
+    def name(self) -> str:
+        """Who signs the answers: `oracle`, or with the settings that differ from it, `oracle:beta=1,mistake=0.1`."""
+        changed = [
+            f"{field.name}={getattr(self, field.name):g}"
+            for field in fields(self)
+            if field.name != "seed" and getattr(self, field.name) != field.default
+        ]
+        return ":".join(["oracle", ",".join(changed)]) if changed else "oracle"
+
+    def attend(self, store: PreferenceStore) -> None:
+        """Answer all that is pending, in one transaction. Raises PrefrlError for segments without true reward."""
+        queries = store.pending()
+        if not queries:
+            return
+        margin = mean_return([option for query in queries for option in query.options])
+        # JSON has no infinity.
+        settings = {field.name: getattr(self, field.name) for field in fields(self)} | {"margin": margin}
+        settings = {key: "inf" if value == math.inf else value for key, value in settings.items()}
+        store.answer_all(
+            [(query, self.judge(query, margin)) for query in queries], labeler=self.name, provenance=settings
+        )
+
+    def judge(self, query: Query, margin: float) -> tuple[float, ...] | None:
+        """The answer to one query, in the order of its options; None is "cannot tell"."""
+        options = sorted(query.options, key=lambda option: option.id)
+        rewards = [true_reward(option) for option in options]
+        number = int(query.id, 16)
+        words = [number >> shift & 0xFFFFFFFF for shift in range(0, 128, 32)]
+        mu = irrational_choice(
+            np.array([teacher_return(reward, 1.0) for reward in rewards]),
+            np.array([teacher_return(reward, self.gamma) for reward in rewards]),
+            beta=self.beta,
+            mistake=self.mistake,
+            skip_below=self.skip * margin if self.skip > 0 else -math.inf,
+            equal_within=self.equal * margin,
+            rng=np.random.default_rng(np.random.SeedSequence([self.seed, *words])),
+        )
+        if mu is None:
+            return None
+        weight = dict(zip((option.id for option in options), mu, strict=True))
+        return tuple(weight[option.id] for option in query.options)
+
+
+def true_reward(segment: Segment) -> np.ndarray:
+    """[T]. Raises PrefrlError if the segment has none."""
+    if segment.true_reward is None:
+        raise PrefrlError(
+            f"segment {segment.id} has no true reward, so no oracle can judge it; let people or a model label"
+        )
+    return segment.true_reward
+
+
+def mean_return(segments: Sequence[Segment]) -> float:
+    """Mean true return of the distinct ones among `segments`."""
+    distinct = {segment.id: segment for segment in segments}.values()
+    return float(np.mean([teacher_return(true_reward(segment), 1.0) for segment in distinct]))
+
+
+def teacher_return(rewards: np.ndarray, gamma: float) -> float:
+    """sum_t gamma^(T - 1 - t) r_t of [T] rewards, which discounts the past (Lee et al. 2021, equation 4)."""
+    weights = gamma ** np.arange(len(rewards) - 1, -1, -1, dtype=np.float64)
+    return math.fsum((weights * rewards).tolist())  # rounded once, so that equal rewards in another order still tie
+
+
+def irrational_choice(
+    returns: np.ndarray,
+    judged: np.ndarray,
+    *,
+    beta: float,
+    mistake: float,
+    skip_below: float,
+    equal_within: float,
+    rng: np.random.Generator,
+) -> tuple[float, ...] | None:
+    """How B-Pref's teachers answer (Lee et al. 2021, section 4, in the order of their code), for K options at once.
+
+    Returns [K] decide what is skipped or equal; the myopic returns `judged` [K] decide what is best. In this order:
+    None if every return lies below `skip_below`; several options less than `equal_within` below the highest return
+    share the answer evenly; otherwise one is chosen by softmax(beta * judged), for infinite beta the best, where exact
+    ties share evenly; with the chance `mistake` one of those not chosen is answered instead.
+    """
+    if returns.max() < skip_below:
+        return None
+    equal = returns.max() - returns < equal_within
+    if equal.sum() > 1:
+        return _evenly(equal)
+    if math.isinf(beta):
+        chosen = judged == judged.max()
+    else:
+        weights = np.exp(beta * (judged - judged.max()))
+        chosen = np.arange(len(judged)) == rng.choice(len(judged), p=weights / weights.sum())
+    others = np.flatnonzero(~chosen)
+    if len(others) > 0 and rng.random() < mistake:
+        chosen = np.arange(len(judged)) == rng.choice(others)
+    return _evenly(chosen)
+
+
+def _evenly(among: np.ndarray) -> tuple[float, ...]:
+    return tuple((among / among.sum()).tolist())
+
+
+@dataclass(frozen=True)
+class People:
+    """Waits until people have answered at the store, from whatever process, and says what it waits for."""
+
+    command: str  # opens the labeling window
+    pause: Callable[[float], None]  # waits for that many seconds; may raise Interrupted to stop
+    say: Callable[[str], None]
+
+    def attend(self, store: PreferenceStore) -> None:
+        """Return when every query has an answer. Says how many are missing at once, at each change and each minute."""
+        asked = store.asked - len(store)
+        said, silent = 0, 0.0
+        while (missing := store.asked - len(store)) > 0:
+            asked = max(asked, missing)
+            if missing != said or silent >= _SAY_SECONDS:
+                self.say(f"waiting for {missing} of {asked} answers; label them with: {self.command}")
+                said, silent = missing, 0.0
+            self.pause(_POLL_SECONDS)
+            silent += _POLL_SECONDS
