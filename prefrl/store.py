@@ -5,6 +5,7 @@ for a writer. Keep it on a local disk, since WAL does not work over a network fi
 """
 
 import json
+import os
 import shutil
 import sqlite3
 import time
@@ -105,6 +106,12 @@ class PreferenceStore:
             raise PrefrlError(f"SQLite {sqlite3.sqlite_version} is too old for {path}: prefrl needs 3.37 or newer")
         if not path.parent.is_dir():
             raise PrefrlError(f"no folder {path.parent} to keep {path.name} in; create it first")
+        # SQLite would open a read-only file, refuse only the first answer, and leave read-only companions behind.
+        for needed in (path.parent, path):
+            if needed.exists() and not os.access(needed, os.W_OK):
+                raise PrefrlError(
+                    f"cannot write {needed}; make the file and its folder writable, or choose another path"
+                )
         # What never changes once stored is kept in memory, so that a round reads only what is new.
         self._options: dict[int, tuple[str, ...]] = {}  # query -> segment ids
         self._segments: dict[str, Segment] = {}  # of comparisons only, and without views
@@ -133,8 +140,6 @@ class PreferenceStore:
             )
         if (fault := self._pragma("quick_check")) != "ok":
             raise PrefrlError(f"{self.path} is damaged ({fault}); restore a copy of it")
-        with self._writing():  # says now, not after the first answer, that the file is read-only
-            pass
 
     def _pragma(self, name: str) -> Any:
         return self._db.execute(f"PRAGMA {name}").fetchone()[0]

@@ -1,0 +1,629 @@
+import json
+import os
+import random
+import signal
+import sqlite3
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from prefrl.comparisons import Query
+from prefrl.errors import PrefrlError
+from prefrl.segment_bytes import decode_segment, encode_segment
+from prefrl.segments import Frames, Segment, SimulatorStates, Text, View
+from prefrl.store import APPLICATION_ID, VERSION, PreferenceStore
+
+
+def segment(number: float, *, true_reward: float | None = None, view: View | None = None) -> Segment:
+    """Two steps of which the first observation tells one segment from another."""
+    return Segment(
+        obs=np.array([[number, 0.0], [1.0, 2.0]], np.float32),
+        act=np.array([0, 1]),
+        context=np.zeros((0, 2), np.float32),
+        true_reward=None if true_reward is None else np.array([0.0, true_reward]),
+        view=view,
+    )
+
+
+def query(*numbers: float) -> Query:
+    return Query(tuple(segment(number) for number in numbers))
+
+
+def numbers(options: tuple[Segment, ...]) -> tuple[float, ...]:
+    return tuple(float(option.obs[0, 0]) for option in options)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[PreferenceStore]:
+    with PreferenceStore(tmp_path / "store.sqlite") as opened:
+        yield opened
+
+
+# What goes in comes out
+
+
+def test_asks_answers_and_reads_back(store: PreferenceStore) -> None:
+    assert store.ask([query(1, 2), query(3, 4), query(5, 6)]) == 3
+    assert (store.asked, len(store)) == (3, 0)
+    assert [numbers(q.options) for q in store.pending()] == [(1, 2), (3, 4), (5, 6)]
+    assert [numbers(q.options) for q in store.pending(limit=2)] == [(1, 2), (3, 4)]
+    store.answer(query(3, 4), (0.25, 0.75), labeler="ann", provenance={"seconds": 3.5})
+    assert (store.asked, len(store)) == (3, 1)
+    assert [numbers(q.options) for q in store.pending()] == [(1, 2), (5, 6)]
+    (comparison,) = store.comparisons()
+    assert (numbers(comparison.options), comparison.mu) == ((3, 4), (0.25, 0.75))
+    (answer,) = store.answers()
+    assert answer.query_id == query(3, 4).id
+    assert answer.option_ids == (segment(3).id, segment(4).id)
+    assert (answer.mu, answer.labeler, answer.provenance) == ((0.25, 0.75), "ann", {"seconds": 3.5})
+    assert answer.answered_at.endswith("+00:00")
+
+
+def test_asking_again_in_any_order_of_options_is_nothing_new(store: PreferenceStore) -> None:
+    assert store.ask([query(1, 2), query(2, 1), query(1, 2, 3)]) == 2
+    assert store.ask([query(2, 1), query(3, 1, 2), query(1, 3)]) == 1
+    assert store.asked == 3
+
+
+def test_segments_shared_by_queries_are_stored_once(store: PreferenceStore) -> None:
+    store.ask([query(1, 2), query(1, 3), query(2, 3)])
+    assert store._db.execute("SELECT count(*) FROM segments").fetchone() == (3,)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        None,
+        SimulatorStates("prefrl/Hopper-v0", np.arange(6, dtype=np.float64).reshape(2, 3), 20.0),
+        Frames(np.arange(24, dtype=np.uint8).reshape(2, 2, 2, 3), 15),
+        Text("Once upon a time", "there was a \N{SNOWMAN}.\n"),
+    ],
+)
+def test_every_view_survives(store: PreferenceStore, view: View | None) -> None:
+    shown = segment(1, true_reward=7.0, view=view)
+    store.ask([Query((shown, segment(2)))])
+    again = store.segment(shown.id)
+    assert again.true_reward is not None
+    assert (again.true_reward == [0.0, 7.0]).all()
+    assert type(again.view) is type(view)
+    for name in getattr(type(view), "__slots__", ()):
+        assert np.array_equal(getattr(again.view, name), getattr(view, name)), name
+    assert store.pending()[0].options[0].view is not None or view is None
+    store.answer(store.pending()[0], (1, 0), labeler="ann")
+    assert store.comparisons()[0].options[0].view is None  # a model needs no pictures
+
+
+@pytest.mark.parametrize("dtype", ["?", "i1", "u1", "<i4", ">i4", "<i8", "<u2", "<f2", "<f4", ">f8"])
+def test_dtypes_survive(dtype: str) -> None:
+    given = Segment(np.ones((3, 2), dtype), np.zeros((3, 0), dtype), np.zeros((1, 2), dtype))
+    again = decode_segment(given.id, *encode_segment(given))
+    for name in ("obs", "act", "context"):
+        assert getattr(again, name).dtype == np.dtype(dtype)
+        assert np.array_equal(getattr(again, name), getattr(given, name))
+
+
+@pytest.mark.parametrize("dtype", ["c8", "U3", "M8[s]"])
+def test_other_dtypes_are_refused_by_name(dtype: str) -> None:
+    obs = np.zeros((1, 1), dtype)
+    if obs.dtype.kind == "M":  # has no buffer to hash, so the segment itself refuses
+        with pytest.raises(ValueError, match="buffer"):
+            Segment(obs, obs, np.zeros((0, 1), dtype))
+        return
+    with pytest.raises(PrefrlError, match="obs of a segment has dtype"):
+        encode_segment(Segment(obs, obs, np.zeros((0, 1), dtype)))
+
+
+# Answers
+
+
+def test_mu_order_follows_the_query_object_not_the_stored_row(store: PreferenceStore) -> None:
+    """Labels swapped against their clips are the classic silent bug: a query may be shown in another order."""
+    store.ask([query(1, 2), query(3, 4, 5)])
+    store.answer(query(2, 1), (0.9, 0.1), labeler="ann")  # 2 is better
+    store.answer(query(5, 3, 4), (0.5, 0.2, 0.3), labeler="ann")
+    pair, triple = store.comparisons()
+    assert dict(zip(numbers(pair.options), pair.mu, strict=True)) == {1: 0.1, 2: 0.9}
+    assert dict(zip(numbers(triple.options), triple.mu, strict=True)) == {3: 0.2, 4: 0.3, 5: 0.5}
+    assert [answer.mu for answer in store.answers()] == [(0.1, 0.9), (0.2, 0.3, 0.5)]
+
+
+def test_ties_are_kept_and_cannot_tell_is_not(store: PreferenceStore) -> None:
+    """Section 2.2.3 of the paper keeps ties at .5; rl-teacher discarded them."""
+    store.ask([query(1, 2), query(3, 4)])
+    store.answer(query(1, 2), (0.5, 0.5), labeler="ann")
+    store.answer(query(3, 4), None, labeler="ann")
+    assert [comparison.mu for comparison in store.comparisons()] == [(0.5, 0.5)]
+    assert len(store) == 2
+    assert store.pending() == []
+
+
+def test_comparisons_come_in_the_order_of_asking(store: PreferenceStore) -> None:
+    store.ask([query(1, 2), query(3, 4), query(5, 6)])
+    for q in (query(5, 6), query(1, 2)):
+        store.answer(q, (1, 0), labeler="ann")
+    assert [numbers(c.options) for c in store.comparisons()] == [(1, 2), (5, 6)]
+    store.answer(query(3, 4), (1, 0), labeler="bob")
+    assert [numbers(c.options) for c in store.comparisons()] == [(1, 2), (3, 4), (5, 6)]
+    assert [a.option_ids[0] for a in store.answers()] == [segment(n).id for n in (5, 1, 3)]
+
+
+def test_the_newest_answer_counts_also_one_from_another_process(store: PreferenceStore) -> None:
+    store.ask([query(1, 2), query(3, 4)])
+    store.answer_all([(query(1, 2), (1, 0)), (query(3, 4), (1, 0))], labeler="ann")
+    assert [c.mu for c in store.comparisons()] == [(1, 0), (1, 0)]
+    with PreferenceStore(store.path) as other:
+        other.answer(query(1, 2), (0, 1), labeler="bob")
+        other.answer(query(3, 4), None, labeler="bob")
+    assert [c.mu for c in store.comparisons()] == [(0, 1)]
+    store.answer(query(3, 4), (0.5, 0.5), labeler="ann")
+    assert [c.mu for c in store.comparisons()] == [(0, 1), (0.5, 0.5)]
+    assert len(store.answers()) == 5
+    assert len(store) == 2
+
+
+def test_only_new_answers_are_read(store: PreferenceStore) -> None:
+    store.ask([query(1, 2), query(1, 3)])
+    store.answer(query(1, 2), (1, 0), labeler="ann")
+    before = store.comparisons()
+    store.answer(query(1, 3), (1, 0), labeler="ann")
+    statements: list[str] = []
+    store._db.set_trace_callback(statements.append)
+    after = store.comparisons()
+    assert after[0] is before[0]
+    assert after[1].options[0] is before[0].options[0]
+    assert sum("FROM segments" in statement for statement in statements) == 1
+
+
+def test_answers_are_all_or_none(store: PreferenceStore) -> None:
+    store.ask([query(1, 2)])
+    with pytest.raises(PrefrlError, match=r"query \w{32} is none of the 1 in .*store.sqlite; ask it before"):
+        store.answer_all([(query(1, 2), (1, 0)), (query(8, 9), (1, 0))], labeler="ann")
+    with pytest.raises(ValueError, match="sum to 1"):
+        store.answer_all([(query(1, 2), (1, 0)), (query(1, 2), (1, 1))], labeler="ann")
+    assert len(store) == 0
+    assert store.answers() == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE answers SET mu = NULL",
+        "DELETE FROM answers",
+        "INSERT OR REPLACE INTO answers SELECT * FROM answers",
+    ],
+)
+def test_the_log_of_answers_is_append_only(store: PreferenceStore, statement: str) -> None:
+    store.ask([query(1, 2)])
+    store.answer(query(1, 2), (1, 0), labeler="ann")
+    store.close()
+    with (
+        closing(sqlite3.connect(store.path)) as other,
+        pytest.raises(sqlite3.IntegrityError, match="answers are never"),
+    ):
+        other.execute(statement)
+
+
+# Leases
+
+
+def test_leased_queries_go_to_one_labeler(store: PreferenceStore) -> None:
+    store.ask([query(1, 2), query(3, 4), query(5, 6)])
+    assert [numbers(q.options) for q in store.lease("ann", 2)] == [(1, 2), (3, 4)]
+    assert [numbers(q.options) for q in store.lease("bob", 2)] == [(5, 6)]
+    assert store.pending() == []
+    assert [numbers(q.options) for q in store.lease("ann", 9)] == [(1, 2), (3, 4)]  # renewed
+    store.answer(query(1, 2), (1, 0), labeler="ann")
+    store.release("ann")
+    assert [numbers(q.options) for q in store.pending()] == [(3, 4)]
+    assert [numbers(q.options) for q in store.lease("bob", 9)] == [(3, 4), (5, 6)]
+
+
+def test_an_expired_lease_is_free(store: PreferenceStore) -> None:
+    store.ask([query(1, 2)])
+    assert len(store.lease("ann", 1, seconds=0.05)) == 1
+    assert store.pending() == []
+    time.sleep(0.06)
+    assert len(store.pending()) == 1
+    assert len(store.lease("bob", 1)) == 1
+    store.answer(query(1, 2), (1, 0), labeler="ann")  # late, and welcome
+    assert len(store) == 1
+
+
+# A plain-dict model of the same thing
+
+QUERIES = [query(1, 2), query(2, 3), query(1, 3), query(1, 2, 3), query(4, 5)]
+LABELERS = st.sampled_from(["ann", "bob"])
+ANSWERS = st.sampled_from([None, 0, 1, "tie"])
+
+
+class StoreAgainstModel(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.order: list[str] = []
+        self.current: dict[str, dict[str, float] | None] = {}
+        self.leases: dict[str, str] = {}
+        self.log = 0
+
+    @initialize()
+    def open(self) -> None:
+        self.store = PreferenceStore(Path(self.folder.name) / "store.sqlite")
+
+    def teardown(self) -> None:
+        self.store.close()
+        self.folder.cleanup()
+
+    @rule()
+    def reopen(self) -> None:
+        self.store.close()
+        self.open()
+
+    @rule(chosen=st.lists(st.sampled_from(QUERIES), max_size=3), backwards=st.booleans())
+    def ask(self, chosen: list[Query], backwards: bool) -> None:
+        new = list(dict.fromkeys(q.id for q in chosen if q.id not in self.order))
+        asked = [Query(q.options[::-1]) if backwards else q for q in chosen]
+        assert self.store.ask(asked) == len(new)
+        self.order += new
+
+    @rule(labeler=LABELERS, limit=st.integers(0, 3), lasts=st.booleans())
+    def lease(self, labeler: str, limit: int, lasts: bool) -> None:
+        free = [i for i in self.order if i not in self.current and self.leases.get(i, labeler) == labeler][:limit]
+        assert [q.id for q in self.store.lease(labeler, limit, seconds=1000.0 if lasts else 0.0)] == free
+        for query_id in free:
+            self.leases.pop(query_id, None)
+            if lasts:
+                self.leases[query_id] = labeler
+
+    @rule(labeler=LABELERS)
+    def release(self, labeler: str) -> None:
+        self.store.release(labeler)
+        self.leases = {q: holder for q, holder in self.leases.items() if holder != labeler}
+
+    @rule(chosen=st.lists(st.tuples(st.sampled_from(QUERIES), ANSWERS), min_size=1, max_size=2), labeler=LABELERS)
+    def answer(self, chosen: list[tuple[Query, int | str | None]], labeler: str) -> None:
+        pairs = []
+        for q, kind in chosen:
+            size = len(q.options)
+            mu = (
+                None
+                if kind is None
+                else [1 / size] * size
+                if kind == "tie"
+                else [float(i == kind) for i in range(size)]
+            )
+            pairs.append((q, mu))
+        if any(q.id not in self.order for q, _ in pairs):
+            with pytest.raises(PrefrlError, match="is none of the"):
+                self.store.answer_all(pairs, labeler=labeler)
+            return
+        self.store.answer_all(pairs, labeler=labeler)
+        for q, mu in pairs:
+            ids = [option.id for option in q.options]
+            self.current[q.id] = None if mu is None else dict(zip(ids, mu, strict=True))
+            self.leases.pop(q.id, None)
+            self.log += 1
+
+    @invariant()
+    def agrees(self) -> None:
+        if not hasattr(self, "store"):
+            return
+        assert (self.store.asked, len(self.store)) == (len(self.order), len(self.current))
+        free = [i for i in self.order if i not in self.current and i not in self.leases]
+        assert [q.id for q in self.store.pending()] == free
+        known = [self.current[i] for i in self.order if self.current.get(i) is not None]
+        stored = self.store.comparisons()
+        assert [dict(zip((o.id for o in c.options), c.mu, strict=True)) for c in stored] == known
+        assert len(self.store.answers()) == self.log
+
+
+TestStoreAgainstModel = StoreAgainstModel.TestCase
+TestStoreAgainstModel.settings = settings(
+    max_examples=30, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+)
+
+
+# Several processes
+
+WRITER = """
+import sys
+from pathlib import Path
+import numpy as np
+from prefrl.comparisons import Query
+from prefrl.segments import Segment
+from prefrl.store import PreferenceStore
+none = np.zeros((0, 1), np.float32)
+segments = [Segment(np.full((1, 1), i, np.float32), np.zeros(1), none) for i in range(2000)]
+with PreferenceStore(Path(sys.argv[1])) as store:
+    for i in range(len(store), 1000):
+        query = Query((segments[2 * i], segments[2 * i + 1]))
+        store.ask([query])
+        store.answer(query, (0.25, 0.75), labeler="ann")
+        print(i, flush=True)
+"""
+
+
+def test_a_killed_labeler_loses_no_acknowledged_answer(tmp_path: Path) -> None:
+    """kill -9 while it writes, at a random moment, three times over the same file."""
+    rng, path, acknowledged = random.Random(0), tmp_path / "store.sqlite", -1
+    for _ in range(3):
+        with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout is not None
+            acknowledged = int(writer.stdout.readline())
+            time.sleep(rng.uniform(0.0, 0.05))
+            writer.send_signal(signal.SIGKILL)
+            for line in writer.stdout:
+                if line.endswith("\n"):
+                    acknowledged = int(line)
+        with PreferenceStore(path) as store:
+            assert len(store) in (acknowledged + 1, acknowledged + 2)  # the last may lack only its acknowledgement
+            assert [c.mu for c in store.comparisons()] == [(0.25, 0.75)] * len(store)
+            assert store._pragma("integrity_check") == "ok"
+
+
+def test_two_processes_may_create_the_same_store(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WRITER.replace("1000", "5"), str(tmp_path / "store.sqlite")]
+    writers = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(2)]
+    for writer in writers:
+        assert (writer.communicate()[1], writer.returncode) == (b"", 0)
+    with PreferenceStore(tmp_path / "store.sqlite") as store:
+        assert (store.asked, len(store)) == (5, 5)
+
+
+# Faults: each is one sentence that names the file and the next move
+
+
+def filled(path: Path, queries: int = 40) -> Path:
+    with PreferenceStore(path) as store:
+        asked = [query(2 * i, 2 * i + 1) for i in range(queries)]
+        store.ask(asked)
+        store.answer_all([(q, (1, 0)) for q in asked], labeler="ann")
+    return path
+
+
+def edited(path: Path, *statements: str) -> Path:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        for statement in statements:
+            other.execute(statement)
+    return path
+
+
+def test_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(PrefrlError, match=r"no folder .*nowhere to keep store.sqlite in; create it first"):
+        PreferenceStore(tmp_path / "nowhere" / "store.sqlite")
+
+
+def test_a_folder_is_no_store(tmp_path: Path) -> None:
+    with pytest.raises(PrefrlError, match="choose another path"):
+        PreferenceStore(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"xy", b"not a database\n" * 1000, bytes(5000)])
+def test_garbage(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content)
+    with pytest.raises(PrefrlError, match=r"notes.txt is not a preference store .*; choose another path"):
+        PreferenceStore(path)
+    assert path.read_bytes() == content
+
+
+def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    path.touch()  # a process killed while it created the store leaves this
+    assert len(filled(path).read_bytes()) > 0
+
+
+@pytest.mark.parametrize("statements", [["CREATE TABLE t (x)"], ["PRAGMA application_id = 77"]])
+def test_another_programs_database(tmp_path: Path, statements: list[str]) -> None:
+    path = edited(tmp_path / "mail.sqlite", *statements)
+    before = path.read_bytes()
+    with pytest.raises(PrefrlError, match=r"mail.sqlite is a database of another program; choose another path"):
+        PreferenceStore(path)
+    assert path.read_bytes() == before
+
+
+def test_another_version(tmp_path: Path) -> None:
+    path = edited(filled(tmp_path / "store.sqlite"), f"PRAGMA user_version = {VERSION + 6}")
+    with pytest.raises(
+        PrefrlError, match=f"has format {VERSION + 6}, this prefrl reads format {VERSION}; use the prefrl"
+    ):
+        PreferenceStore(path)
+
+
+def test_the_file_says_whose_it_is(tmp_path: Path) -> None:
+    path = filled(tmp_path / "store.sqlite")
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+        assert other.execute("PRAGMA user_version").fetchone() == (VERSION,)
+        assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_durable_settings(store: PreferenceStore) -> None:
+    assert (store._pragma("synchronous"), store._pragma("foreign_keys")) == (2, 1)  # 2 is FULL
+    assert store._pragma("busy_timeout") == 20_000
+
+
+def test_a_truncated_file(tmp_path: Path) -> None:
+    path = filled(tmp_path / "store.sqlite")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2 // 4096 * 4096])
+    with pytest.raises(PrefrlError, match=r"store.sqlite is damaged \(.*\); restore a copy of it"):
+        PreferenceStore(path)
+
+
+def test_overwritten_pages(tmp_path: Path) -> None:
+    path = filled(tmp_path / "store.sqlite")
+    content = bytearray(path.read_bytes())
+    content[4096 * 2 :] = os.urandom(len(content) - 4096 * 2)
+    path.write_bytes(content)
+    with pytest.raises(PrefrlError, match=r"store.sqlite is damaged \(.*\); restore a copy of it"):
+        PreferenceStore(path)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_flipped_bytes_never_give_another_answer(tmp_path: Path, seed: int) -> None:
+    """Anywhere in the file: either one of our errors, or segments that are what their ids say."""
+    path, rng = filled(tmp_path / "store.sqlite"), random.Random(seed)
+    content = bytearray(path.read_bytes())
+    for _ in range(20):
+        content[rng.randrange(100, len(content))] ^= 1 << rng.randrange(8)
+    path.write_bytes(content)
+    with suppress(PrefrlError), PreferenceStore(path) as store:
+        store.answers(), store.pending(), len(store)
+        assert all(mu in [(1, 0), (0, 1)] for mu in (c.mu for c in store.comparisons()))
+
+
+def test_a_changed_segment_is_noticed(tmp_path: Path) -> None:
+    path = filled(tmp_path / "store.sqlite")
+    content = path.read_bytes()
+    assert content.count(segment(7).obs.tobytes()) == 1
+    path.write_bytes(content.replace(segment(7).obs.tobytes(), segment(7.5).obs.tobytes()))
+    with PreferenceStore(path) as store:
+        with pytest.raises(PrefrlError, match=rf"damaged .*not segment {segment(7).id}"):
+            store.segment(segment(7).id)
+        with pytest.raises(PrefrlError, match="damaged"):
+            store.comparisons()
+        with pytest.raises(PrefrlError, match="no segment 00 in"):
+            store.segment("00")
+
+
+@contextmanager
+def without_privilege(folder: Path) -> Iterator[None]:
+    """Root may write everywhere; whoever runs the tests, these lines run as somebody who may not."""
+    if os.getuid() != 0:
+        yield
+        return
+    for path in (folder, *folder.iterdir()):
+        os.chown(path, 65534, 65534)
+    os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
+def test_a_read_only_file_and_folder() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        path = filled(folder / "store.sqlite")
+        with without_privilege(folder):
+            path.chmod(0o444)
+            with pytest.raises(PrefrlError, match=r"cannot write .*make the file and its folder writable"):
+                PreferenceStore(path)
+            assert list(folder.iterdir()) == [path]
+            path.chmod(0o644)
+            folder.chmod(0o555)
+            for blocked in (path, folder / "new.sqlite"):
+                with pytest.raises(PrefrlError, match=r"cannot write .*make the file and its folder writable"):
+                    PreferenceStore(blocked)
+            folder.chmod(0o755)
+            with PreferenceStore(path) as store:
+                assert len(store) == 40
+
+
+def test_becoming_read_only_loses_nothing(store: PreferenceStore) -> None:
+    store.ask([query(1, 2)])
+    store._db.execute("PRAGMA query_only = ON")
+    with pytest.raises(PrefrlError, match=r"cannot write .*make the file and its folder writable"):
+        store.answer(query(1, 2), (1, 0), labeler="ann")
+    store._db.execute("PRAGMA query_only = OFF")
+    assert len(store.pending()) == 1
+    store.answer(query(1, 2), (1, 0), labeler="ann")
+
+
+def test_a_full_disk_loses_nothing(store: PreferenceStore) -> None:
+    store.ask([query(1, 2)])
+    store.answer(query(1, 2), (1, 0), labeler="ann")
+    store._db.execute(f"PRAGMA max_page_count = {store._pragma('page_count')}")
+    with pytest.raises(PrefrlError, match=r"no room to write .*\(\d+ MiB free on its disk\); free some"):
+        store.ask([query(2 * i, 2 * i + 1) for i in range(2, 200)])
+    with pytest.raises(PrefrlError, match="no room to write"):  # noqa: PT012
+        for _ in range(1000):
+            store.answer(query(1, 2), (0, 1), labeler="ann", provenance={"note": "x" * 1000})
+    assert store.asked == 1
+    acknowledged = len(store.answers())
+    store._db.execute("PRAGMA max_page_count = 100000")
+    store.answer(query(1, 2), (0.5, 0.5), labeler="ann")
+    assert len(store.answers()) == acknowledged + 1
+    assert store.comparisons()[0].mu == (0.5, 0.5)
+
+
+def test_locked_by_another_program(store: PreferenceStore) -> None:
+    store.ask([query(1, 2)])
+    store._db.execute("PRAGMA busy_timeout = 20")
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(PrefrlError, match=r"another program has kept .* locked"):
+            store.answer(query(1, 2), (1, 0), labeler="ann")
+        assert len(store.pending()) == 1  # readers need not wait
+    store.answer(query(1, 2), (1, 0), labeler="ann")
+
+
+def test_a_closed_store_says_so(tmp_path: Path) -> None:
+    store = PreferenceStore(tmp_path / "store.sqlite")
+    store.close()
+    store.close()
+    with pytest.raises(PrefrlError, match="cannot be used: Cannot operate on a closed database"):
+        len(store)
+
+
+# Bytes from elsewhere
+
+
+def packed(header: object, body: bytes = b"") -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<I", len(text)) + text + body
+
+
+ONE = [["obs", "<f4", [1, 1]], ["act", "<f4", [1]], ["context", "<f4", [0, 1]]]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff\xff\xff\xff",
+        packed(b"[" * 100_000),
+        packed([]),
+        packed({"plain": {}}),
+        packed({"arrays": ONE, "plain": {}}, b"\0" * 7),  # one byte short
+        packed({"arrays": ONE, "plain": {}}, b"\0" * 9),  # one too many
+        packed({"arrays": ONE, "plain": {}}, b"\0" * 8),  # well formed, but of another id
+        packed({"arrays": [["obs", "<f4", [2**62, 2**62]]], "plain": {}}, b"\0" * 8),
+        packed({"arrays": [["obs", "<f4", [0, 2**62]]], "plain": {}}),
+        packed({"arrays": [["obs", "<f4", [-1, -2]]], "plain": {}}, b"\0" * 8),
+        packed({"arrays": [["obs", "<f4", [1.0, True]]], "plain": {}}, b"\0" * 8),
+        packed({"arrays": [["obs", "|O8", [1]]], "plain": {}}, b"\0" * 8),
+        packed({"arrays": [["obs", "|f1", [1]]], "plain": {}}, b"\0"),
+        packed({"arrays": [["obs", ["<f4"], [1]]], "plain": {}}, b"\0" * 4),
+    ],
+)
+def test_hostile_content_is_a_value_error(content: bytes) -> None:
+    with pytest.raises(ValueError, match=f"{len(content)} bytes are not segment 00"):
+        decode_segment("00", content)
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [
+        {},
+        {"kind": "os.system"},
+        {"kind": "text", "prompt": "a"},
+        {"kind": "text", "prompt": "a", "answer": 3},
+        {"kind": "text", "prompt": "a", "answer": "b", "extra": "c"},
+        {"kind": "frames", "frames": "none", "fps": 1.0},
+    ],
+)
+def test_hostile_view_is_a_value_error(plain: dict[str, object]) -> None:
+    content, _ = encode_segment(segment(1))
+    with pytest.raises(ValueError, match="are not segment"):
+        decode_segment(segment(1).id, content, packed({"arrays": [], "plain": plain}))
