@@ -1,8 +1,8 @@
 """Which query to ask: scores [N] from the ensemble's predicted returns [E, N, K]; the largest are asked first."""
 
+import math
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,25 +35,21 @@ def _entropy(probs: Tensor) -> Tensor:
     return -torch.xlogy(probs, probs).sum(dim=-1)
 
 
-def uniform(rng: np.random.Generator) -> Acquisition:
-    """Every query with equal chance, whatever the ensemble predicts."""
-
-    def score(returns: Tensor) -> Tensor:
-        return torch.from_numpy(rng.permutation(returns.shape[1]).astype(np.float32))
-
-    return score
+def uniform(returns: Tensor) -> Tensor:
+    """The first are asked first, whatever the ensemble predicts: `propose` draws candidates in random order."""
+    return -torch.arange(returns.shape[1], dtype=torch.float32)
 
 
-def mixture(first: Acquisition, second: Acquisition, *, share: float, rng: np.random.Generator) -> Acquisition:
-    """Asks now the best by `first` (with chance `share`), now the best by `second`, of those not yet taken."""
+def mixture(first: Acquisition, second: Acquisition, *, share: float) -> Acquisition:
+    """In turns the best by `first` and the best by `second` of those not yet taken; `first` has that share of the turns."""
 
     def score(returns: Tensor) -> Tensor:
         orders = [torch.argsort(rule(returns), descending=True, stable=True).tolist() for rule in (first, second)]
-        scores, taken = torch.zeros(returns.shape[1]), set[int]()
         queues = [iter(order) for order in orders]
+        scores, taken = torch.zeros(returns.shape[1]), set[int]()
         for place in range(returns.shape[1]):
-            queue = queues[0] if rng.random() < share else queues[1]
-            index = next(i for i in queue if i not in taken)
+            by_first = math.floor((place + 1) * share) > math.floor(place * share)
+            index = next(i for i in queues[0 if by_first else 1] if i not in taken)
             taken.add(index)
             scores[index] = -place
         return scores

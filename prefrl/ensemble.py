@@ -1,5 +1,6 @@
 """RewardEnsemble: E reward functions evaluated as one."""
 
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from prefrl.segments import SegmentBatch
 
 Credit = Literal["each_step", "last_step"]
+RewardFn = Callable[[SegmentBatch], Tensor]  # -> [B, T], zero where masked
 
 
 class RewardNet(Protocol):

@@ -1,0 +1,40 @@
+"""The `prefrl` command: one file a verb. Nothing heavy is imported before a verb runs."""
+
+import errno
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import tyro
+
+from prefrl.commands.resume import Resume
+from prefrl.commands.train import Train
+from prefrl.errors import Interrupted, PrefrlError
+
+Verb = (
+    Annotated[Train, tyro.conf.subcommand("train", prefix_name=False)]
+    | Annotated[Resume, tyro.conf.subcommand("resume", prefix_name=False)]
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb. Exit codes: 0 done, 2 the user can mend it, 75 interrupted and resumable."""
+    verb = tyro.cli(
+        Verb,  # type: ignore[arg-type]
+        prog="prefrl",
+        description="Learn a reward from comparisons, and a policy from that reward.",
+        args=arguments,
+    )
+    try:
+        return int(verb.run())
+    except PrefrlError as error:
+        print(f"prefrl: {error}", file=sys.stderr)
+        return 2
+    except Interrupted:
+        return 75
+    except OSError as error:
+        # What a full disk or a missing permission stopped, wherever it happened; anything else is a bug of ours.
+        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT):
+            raise
+        print(f"prefrl: {error.strerror}: {error.filename}; make room or mend the permissions", file=sys.stderr)
+        return 2

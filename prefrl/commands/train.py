@@ -1,0 +1,136 @@
+"""`prefrl train TASK`."""
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from prefrl.errors import PrefrlError
+
+
+@dataclass(frozen=True)
+class Train:
+    """Learn a task from comparisons of short clips, without ever seeing its reward."""
+
+    task: tyro.conf.Positional[str]
+    """hopper, walker, swimmer, cheetah, ant, reacher, double-pendulum, pendulum, moving-dot, or any Gymnasium id with vector
+    observations and a Box or Discrete action space (Pusher-v5, module:Id-v0)."""
+    labels: int = 700
+    """How many comparisons to ask for in all."""
+    steps: int = 1_000_000
+    """Environment steps in all, rounded up to whole rounds."""
+    seed: int = 0
+    """Everything random derives from it."""
+    reward: Literal["learned", "true"] = "learned"
+    """`true` is the baseline: the same learner, steps and seeds on the environment's own reward."""
+    labeler: Literal["oracle", "people"] = "oracle"
+    """Who compares: an oracle that knows the true reward, or people at the labeling window."""
+    algo: Literal["ppo", "trpo", "sac"] = "ppo"
+    """How the policy learns; trpo is the paper's."""
+    out: Path | None = None
+    """The run's folder; runs/TASK-... by default."""
+    acquisition: Literal["mixture", "disagreement", "entropy", "information-gain", "uniform"] = "mixture"
+    """Which of 10 candidates becomes a question; mixture is half disagreement, half uniform."""
+    members: int = 3
+    """Reward functions in the ensemble."""
+    clip_seconds: float = 1.5
+    """Length of a clip in simulated time; a clip is at most half an episode."""
+    upfront: float = 0.25
+    """Share of the comparisons that is asked before any learning."""
+    noise: float = 0.1
+    """Share of answers that the model of choice takes to be uniformly random."""
+    oracle_beta: float = math.inf
+    """The oracle's rationality: it draws answers from softmax(beta * return); inf takes the best."""
+    oracle_gamma: float = 1.0
+    """Below 1 the oracle is myopic: the end of a clip counts more."""
+    oracle_mistake: float = 0.0
+    """Chance that the oracle answers the opposite."""
+    oracle_skip: float = 0.0
+    """The oracle cannot tell where no clip returns this share of the mean."""
+    oracle_equal: float = 0.0
+    """The oracle answers `tie` where returns differ by less than this share of the mean."""
+    fit_updates: int | None = None
+    """Minibatches by which the reward is fitted in each round; by default as many as 8,000 steps deserve."""
+    threads: int = 1
+    """Processor threads; small networks are slower with more."""
+    quiet: bool = False
+    """Print nothing but errors."""
+
+    def run(self) -> int:
+        folder = self.out or Path("runs") / self._name()
+        self._check()
+        from prefrl.commands.training import FORMAT, carry_out
+        from prefrl.runs import create_folder, provenance
+
+        config = {"format": FORMAT, **self._resolved(), **provenance()}
+        create_folder(folder, config)
+        return carry_out(folder, quiet=self.quiet)
+
+    def _name(self) -> str:
+        what = "true" if self.reward == "true" else f"{self.labels}-{self.labeler}"
+        return f"{self.task.replace(':', '-').replace('/', '-')}-{self.algo}-{what}-seed{self.seed}"
+
+    def _check(self) -> None:
+        for name, value, least in (
+            ("labels", self.labels, 1),
+            ("steps", self.steps, 1),
+            ("seed", self.seed, 0),
+            ("members", self.members, 1),
+            ("threads", self.threads, 1),
+            ("fit-updates", 1 if self.fit_updates is None else self.fit_updates, 1),
+        ):
+            if value < least:
+                raise PrefrlError(f"--{name} must be at least {least}, got {value}")
+        if not 0 <= self.noise < 1:
+            raise PrefrlError(f"--noise must be at least 0 and below 1, got {self.noise:g}")
+        if not self.clip_seconds > 0:
+            raise PrefrlError(f"--clip-seconds must be above 0, got {self.clip_seconds:g}")
+
+    def _resolved(self) -> dict[str, Any]:
+        """Everything that the run will need, worked out: what config.json holds."""
+        from prefrl.control.learner import default_config
+        from prefrl.control.tasks import find_task
+        from prefrl.fitting import FitConfig
+        from prefrl.labelers import Oracle
+        from prefrl.loop import LoopConfig
+
+        task = find_task(self.task, clip_seconds=self.clip_seconds)
+        learner = default_config(self.algo)
+        oracle = Oracle(
+            seed=self.seed,
+            beta=self.oracle_beta,
+            gamma=self.oracle_gamma,
+            mistake=self.oracle_mistake,
+            skip=self.oracle_skip,
+            equal=self.oracle_equal,
+        )
+        # Whole episodes, because environments begin anew with each round.
+        per_env = max(1000, task.episode_steps or 0)
+        per_env = learner.rollout_steps * math.ceil(per_env / learner.rollout_steps)
+        steps_per_round = learner.num_envs * per_env
+        needed = self.labels * task.clip_steps
+        if self.reward == "learned" and needed > self.steps:
+            raise PrefrlError(
+                f"{self.labels} comparisons of clips of {task.clip_steps} steps need at least {needed:,} steps, one new clip "
+                f"each, but --steps is {self.steps:,}: ask at most --labels {self.steps // task.clip_steps}, or train longer"
+            )
+        # Enough clips of the random policy to ask about, but at most a tenth of the run.
+        warmup = max(self.upfront * needed, steps_per_round)
+        warmup = learner.num_envs * math.ceil(min(warmup, self.steps / 10) / learner.num_envs)
+        warmup = max(warmup, 4 * task.clip_steps * learner.num_envs)
+        rounds = math.ceil(max(1, self.steps - warmup) / steps_per_round)
+        updates = self.fit_updates or max(1, round(FitConfig.updates * steps_per_round / 8000))
+        fit = FitConfig(noise=self.noise, updates=updates)
+        options = asdict(self)
+        for name in ("out", "quiet", "fit_updates", *(name for name in options if name.startswith("oracle_"))):
+            del options[name]
+        return {
+            **options,
+            **{key: value for key, value in asdict(task).items() if key != "name"},
+            "rounds": rounds,
+            "oracle": asdict(oracle) | {"beta": str(oracle.beta)},  # JSON has no infinity
+            "learner": asdict(learner),
+            "loop": asdict(LoopConfig(warmup_steps=warmup, steps_per_round=steps_per_round, fit=fit)),
+        }

@@ -1,0 +1,1 @@
+"""Control through Gymnasium and Stable-Baselines3."""

@@ -1,0 +1,359 @@
+"""The control learner: Stable-Baselines3's algorithms, paid by a learned reward."""
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from sb3_contrib import TRPO
+from stable_baselines3 import PPO, SAC
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.buffers import ReplayBuffer, RolloutBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.running_mean_std import RunningMeanStd
+from stable_baselines3.common.type_aliases import ReplayBufferSamples
+
+from prefrl.control.clips import as_batch, cut
+from prefrl.control.state import load_state, save_state
+from prefrl.control.tasks import Task
+from prefrl.control.vector import Record, RecordingVecEnv
+from prefrl.ensemble import RewardFn
+from prefrl.errors import PrefrlError
+from prefrl.loop import Experience
+from prefrl.segments import SegmentBatch
+
+Algorithm = Literal["ppo", "trpo", "sac"]
+
+
+@dataclass(frozen=True)
+class LearnerConfig:
+    """The policy's learner; where an algorithm has no use for a setting it is ignored."""
+
+    algo: Algorithm = "ppo"
+    num_envs: int = 8
+    """Environments side by side."""
+    rollout_steps: int = 250
+    """Steps of each environment between two updates of the policy (PPO, TRPO)."""
+    batch_size: int = 250
+    epochs: int = 10
+    learning_rate: float = 3e-4
+    gamma: float = 0.99
+    gae_lambda: float = 0.95
+    entropy_bonus: float = 0.0
+    initial_log_std: float = -0.5
+    """Logarithm of the standard deviation of actions at first, where they are continuous."""
+    hidden: int = 64
+    """Units in each of the two hidden layers of policy and value function."""
+
+
+def default_config(algo: Algorithm) -> LearnerConfig:
+    """The settings that an algorithm has unless told otherwise, the same for every task."""
+    if algo == "trpo":  # Christiano et al. 2017, appendix A.1: gamma .995, lambda .97
+        return LearnerConfig(algo, learning_rate=1e-3, gamma=0.995, gae_lambda=0.97)
+    if algo == "sac":
+        return LearnerConfig(algo, batch_size=256, hidden=256)
+    return LearnerConfig(algo)
+
+
+class ControlLearner:
+    """Learns a policy for one task with Stable-Baselines3.
+
+    The learned reward is paid once a rollout (PPO, TRPO) or when a batch is sampled (SAC), so what is replayed is always paid
+    by the newest reward. `check` is called at every step and may raise Interrupted.
+    """
+
+    def __init__(
+        self, task: Task, config: LearnerConfig, *, seed: int, most_clips: int, check: Callable[[], None]
+    ) -> None:
+        self.task, self.config, self.seed, self.most_clips = task, config, seed, most_clips
+        self.steps = 0  # environment steps so far
+        self._calls = 0  # of rollout and learn: what their generators derive from
+        self._reward: RewardFn | None = None
+        self._check = _Check(check)
+        on_policy = config.algo != "sac"
+        self.venv = RecordingVecEnv(task.make, config.num_envs, normalize=on_policy)
+        self._scaler = RunningMeanStd(shape=())
+        self._discounted = np.zeros(config.num_envs)
+        self._replays: list[Path] = []  # what is on disk of the replay buffer
+        torch.manual_seed(seed)
+        self.model = self._build()
+        self.model.set_logger(Logger(folder=None, output_formats=[]))
+
+    def _build(self) -> BaseAlgorithm:
+        c = self.config
+        shared: dict[str, Any] = {"learning_rate": c.learning_rate, "gamma": c.gamma, "seed": self.seed, "device": "cpu"}
+        if c.algo == "sac":
+            model: BaseAlgorithm = SAC(
+                "MlpPolicy",
+                self.venv,
+                **shared,
+                batch_size=c.batch_size,
+                learning_starts=0,
+                gradient_steps=-1,
+                replay_buffer_class=PaidReplayBuffer,
+                replay_buffer_kwargs={"pay": self._pay_transitions},
+                policy_kwargs={"net_arch": [c.hidden, c.hidden]},
+            )
+            return model
+        shared |= {
+            "n_steps": c.rollout_steps,
+            "batch_size": c.batch_size,
+            "gae_lambda": c.gae_lambda,
+            "rollout_buffer_class": PaidRolloutBuffer,
+            "rollout_buffer_kwargs": {"pay": self._pay_rollout},
+            "policy_kwargs": {"net_arch": [c.hidden, c.hidden], "log_std_init": c.initial_log_std},
+        }
+        if c.algo == "trpo":
+            return TRPO("MlpPolicy", self.venv, **shared)
+        return PPO("MlpPolicy", self.venv, **shared, n_epochs=c.epochs, ent_coef=c.entropy_bonus)
+
+    @property
+    def discrete(self) -> bool:
+        """Whether actions are numbered."""
+        return isinstance(self.venv.action_space, spaces.Discrete)
+
+    @property
+    def obs_size(self) -> int:
+        """Numbers in an observation."""
+        return int(np.prod(self.venv.observation_space.shape or ()))
+
+    @property
+    def act_size(self) -> int:
+        """Numbers in an action, or how many actions there are."""
+        space = self.venv.action_space
+        return int(space.n) if isinstance(space, spaces.Discrete) else int(np.prod(space.shape or ()))
+
+    # ---- acting and learning -------------------------------------------------------------------------------------
+
+    def _begin(self, steps: int) -> np.random.Generator:
+        """Start a call with generators of its own, so that it does not matter in which process the last one ran."""
+        words = np.random.SeedSequence([self.seed, self._calls]).generate_state(3)
+        self._calls += 1
+        torch.manual_seed(int(words[0]))
+        np.random.seed(int(words[1]))  # noqa: NPY002  Stable-Baselines3 shuffles with NumPy's global generator
+        self.venv.restart(int(words[1]) % 2**31, math.ceil(steps / self.venv.num_envs))
+        self._discounted[:] = 0.0
+        return np.random.default_rng(words[2])
+
+    def rollout(self, steps: int) -> Experience:
+        """Act by the present policy, and learn only what observations look like."""
+        rng = self._begin(steps)
+        obs = self.venv.reset()
+        for _ in range(math.ceil(steps / self.venv.num_envs)):
+            self._check.check()
+            actions, _ = self.model.predict(obs, deterministic=False)
+            obs, *_ = self.venv.step(actions)
+        record = self.venv.record()
+        self.venv.update_normalizer(len(record))
+        if isinstance(self.model, SAC):
+            _add_to_replay(self.model, record)
+        return self._experience(rng, None)
+
+    def learn(self, steps: int, reward: RewardFn | None) -> Experience:
+        """Act and learn for `steps` steps in all environments together; the environments begin anew."""
+        rng = self._begin(steps)
+        self._reward = reward
+        self.model.learn(steps, callback=self._check, reset_num_timesteps=True)
+        return self._experience(rng, reward)
+
+    def _experience(self, rng: np.random.Generator, reward: RewardFn | None) -> Experience:
+        record = self.venv.record()
+        self.steps += record.true_reward.size
+        finished = self.venv.finished
+        metrics = {
+            "steps": float(self.steps),
+            "true_return": float(np.mean(finished)) if finished else math.nan,
+            "predicted_return": math.nan,
+            "reward_correlation": math.nan,
+        }
+        if reward is not None:
+            predicted = reward(as_batch(record)).numpy().T
+            episodes = max(1, int(record.first.sum()))
+            metrics["predicted_return"] = float(predicted.sum()) / episodes
+            metrics["reward_correlation"] = _correlation(predicted, record.true_reward)
+        return Experience(cut(record, self.task, rng, most=self.most_clips), metrics)
+
+    # ---- pay -----------------------------------------------------------------------------------------------------
+
+    def _pay_rollout(self, steps: int) -> np.ndarray:
+        """[steps, n] rewards of the newest steps, divided by the running standard deviation of discounted returns."""
+        record = self.venv.record(newest=steps)
+        if self._reward is None:
+            rewards = record.true_reward
+        else:
+            rewards = self._reward(as_batch(record)).numpy().T.astype(np.float64)
+        returns = np.empty_like(rewards)
+        for t in range(steps):
+            self._discounted = self._discounted * self.config.gamma * ~record.first[t] + rewards[t]
+            returns[t] = self._discounted
+        self._scaler.update(returns.ravel())
+        self.venv.update_normalizer(steps)
+        return np.asarray(rewards / np.sqrt(self._scaler.var + 1e-8))
+
+    def _pay_transitions(self, obs: np.ndarray, actions: np.ndarray, true_reward: np.ndarray) -> np.ndarray:
+        """[b] rewards of replayed transitions by the present reward function; actions are SAC's, in [-1, 1]."""
+        if self._reward is None:
+            return true_reward
+        low, high = self.venv.action_space.low, self.venv.action_space.high  # type: ignore[attr-defined]
+        act = torch.from_numpy(low + 0.5 * (actions + 1.0) * (high - low))[:, None]
+        seen = torch.from_numpy(obs)[:, None]
+        mask = torch.ones(seen.shape[:2], dtype=torch.bool)
+        return self._reward(SegmentBatch(seen, act, mask, seen[:, :0], mask[:, :0])).numpy()[:, 0]
+
+    # ---- state ---------------------------------------------------------------------------------------------------
+
+    def save(self, folder: Path) -> None:
+        """Policy, optimizers, normalizers and counters; for SAC also what it replays, each round in a file of its own."""
+        state: dict[str, Any] = {"model": self.model.get_parameters(), "steps": self.steps, "calls": self._calls}
+        state["scaler"] = _moments(self._scaler)
+        if self.venv.normalizer is not None:
+            state["normalizer"] = _moments(self.venv.normalizer)
+        if isinstance(self.model, SAC):
+            if self.model.log_ent_coef is not None:
+                state["log_ent_coef"] = self.model.log_ent_coef
+            self._save_replay(folder)
+        save_state(folder, "learner", state)
+
+    def load(self, folder: Path) -> None:
+        """Go on from what `save` wrote."""
+        state = load_state(folder, "learner")
+        self.model.set_parameters(state["model"])
+        self.steps, self._calls = state["steps"], state["calls"]
+        _set_moments(self._scaler, state["scaler"])
+        if self.venv.normalizer is not None:
+            _set_moments(self.venv.normalizer, state["normalizer"])
+            self.venv.update_normalizer(0)
+        if isinstance(self.model, SAC):
+            if self.model.log_ent_coef is not None:
+                self.model.log_ent_coef.data.copy_(state["log_ent_coef"])
+            self._load_replay(folder)
+
+    def _save_replay(self, folder: Path) -> None:
+        record = self.venv.record()
+        path = folder / f"replay-{self._calls:06d}.npz"
+        np.savez(path, obs=record.obs, act=record.act, next_obs=record.next_obs, true_reward=record.true_reward,
+                 last=record.last, terminated=record.terminated)  # fmt: skip
+        for old in self._replays:  # another name for the same bytes: a checkpoint costs what is new
+            os.link(old, folder / old.name)
+        # The folder may be renamed once it is whole; its name then is what a later checkpoint links from.
+        self._replays = [folder.with_suffix("") / p.name for p in [*self._replays, path]]
+
+    def _load_replay(self, folder: Path) -> None:
+        self._replays = sorted(folder.glob("replay-*.npz"))
+        for path in self._replays:
+            with np.load(path, allow_pickle=False) as file:
+                _add_to_replay(self.model, Record(**file, first=file["last"], states=None))
+
+
+def _add_to_replay(model: BaseAlgorithm, record: Record) -> None:
+    """Give SAC transitions that it did not make itself."""
+    assert isinstance(model, SAC)
+    assert model.replay_buffer is not None
+    for t in range(len(record)):
+        infos = [
+            {"TimeLimit.truncated": bool(cut_off), "true_reward": true_reward}
+            for cut_off, true_reward in zip(record.last[t] & ~record.terminated[t], record.true_reward[t], strict=True)
+        ]
+        actions = model.policy.scale_action(record.act[t])
+        nothing = np.zeros(len(infos))
+        model.replay_buffer.add(record.obs[t], record.next_obs[t], actions, nothing, record.last[t], infos)
+
+
+class _Check(BaseCallback):
+    """Lets Stable-Baselines3's loop be interrupted at any step."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        super().__init__()
+        self.check = check
+
+    def _on_step(self) -> bool:
+        self.check()
+        return True
+
+
+class PaidRolloutBuffer(RolloutBuffer):
+    """A rollout buffer whose rewards arrive all at once, before advantages are computed.
+
+    What Stable-Baselines3 has added by then, the value of states in which a time limit ended an episode, is kept.
+    """
+
+    def __init__(self, *args: Any, pay: Callable[[int], np.ndarray], **kwargs: Any) -> None:
+        self._pay = pay
+        super().__init__(*args, **kwargs)
+
+    def compute_returns_and_advantage(self, last_values: torch.Tensor, dones: np.ndarray) -> None:
+        self.rewards += self._pay(self.buffer_size).astype(np.float32)
+        super().compute_returns_and_advantage(last_values, dones)
+
+
+class PaidReplayBuffer(ReplayBuffer):
+    """A replay buffer that asks for rewards when a batch is sampled, so that they are never stale.
+
+    It keeps the true rewards, which travel in `infos`, for the baseline.
+    """
+
+    def __init__(self, *args: Any, pay: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray], **kwargs: Any) -> None:
+        self._pay = pay
+        super().__init__(*args, **kwargs)
+
+    def add(self, obs: Any, next_obs: Any, action: Any, reward: Any, done: Any, infos: list[dict[str, Any]]) -> None:
+        super().add(obs, next_obs, action, np.array([info["true_reward"] for info in infos]), done, infos)
+
+    def _get_samples(self, batch_inds: np.ndarray, env: Any = None) -> ReplayBufferSamples:
+        samples = super()._get_samples(batch_inds, env)
+        paid = self._pay(samples.observations.numpy(), samples.actions.numpy(), samples.rewards.numpy()[:, 0])
+        return samples._replace(rewards=self.to_torch(paid[:, None]))
+
+
+def _moments(statistics: RunningMeanStd) -> dict[str, Any]:
+    return {
+        "mean": torch.from_numpy(np.array(statistics.mean, np.float64)),
+        "var": torch.from_numpy(np.array(statistics.var, np.float64)),
+        "count": float(statistics.count),
+    }
+
+
+def _set_moments(statistics: RunningMeanStd, state: dict[str, Any]) -> None:
+    statistics.mean, statistics.var = state["mean"].numpy(), state["var"].numpy()
+    statistics.count = state["count"]
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Pearson's, over all steps; NaN where one of them is constant."""
+    if a.std() == 0 or b.std() == 0:
+        return math.nan
+    return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
+
+
+def evaluate(learner: ControlLearner | None, task: Task, *, episodes: int, seed: int) -> np.ndarray:
+    """[episodes] true returns of fresh episodes of the policy, acting deterministically; of a random one without learner.
+
+    An episode without a time limit is cut at 1,000 steps.
+    """
+    venv = RecordingVecEnv(task.make, episodes, normalize=False)
+    try:
+        steps = task.episode_steps or 1000
+        venv.restart(seed, steps)
+        venv.action_space.seed(seed)
+        obs = venv.reset()
+        alive = np.ones(episodes, np.bool_)
+        returns = np.zeros(episodes)
+        for _ in range(steps):
+            if learner is None:
+                actions = np.array([venv.action_space.sample() for _ in range(episodes)])
+            else:
+                actions, _ = learner.model.predict(learner.venv.normalized(obs), deterministic=True)
+            obs, _, dones, _ = venv.step(actions)
+            returns += venv.record(newest=1).true_reward[0] * alive
+            alive &= ~dones
+            if not alive.any():
+                break
+        return returns
+    finally:
+        venv.close()

@@ -1,0 +1,62 @@
+"""Reward networks for control."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from prefrl.segments import SegmentBatch
+
+
+class MLPReward(nn.Module):
+    """E perceptrons with two hidden layers over (observation, action), as one stack of weights.
+
+    Christiano et al. 2017, appendix A.1: 64 units, leaky ReLU of slope .01. Inputs are normalized by running statistics of
+    the batches seen in training mode, as a batch norm without parameters would; discrete actions are one-hot.
+    """
+
+    mean: Tensor  # [D]
+    variance: Tensor  # [D]
+    batches: Tensor  # []
+
+    def __init__(
+        self, *, obs_size: int, act_size: int, discrete: bool, members: int, hidden: int = 64, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.members, self.act_size, self.discrete = members, act_size, discrete
+        size = obs_size + act_size
+
+        def weight(fan_in: int, fan_out: int) -> nn.Parameter:
+            bound = 1.0 / math.sqrt(fan_in)  # torch.nn.Linear's own initialization
+            return nn.Parameter((torch.rand(members, fan_in, fan_out, generator=generator) * 2 - 1) * bound)
+
+        self.w1, self.b1 = weight(size, hidden), nn.Parameter(torch.zeros(members, 1, hidden))
+        self.w2, self.b2 = weight(hidden, hidden), nn.Parameter(torch.zeros(members, 1, hidden))
+        self.w3, self.b3 = weight(hidden, 1), nn.Parameter(torch.zeros(members, 1, 1))
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("variance", torch.ones(size))
+        self.register_buffer("batches", torch.tensor(0))
+
+    def forward(self, batch: SegmentBatch) -> Tensor:
+        """[E, B, T]"""
+        act = nn.functional.one_hot(batch.act.long(), self.act_size) if self.discrete else batch.act
+        inputs = torch.cat([batch.obs.float(), act.float()], dim=-1)  # [B, T, D]
+        if self.training:
+            self._observe(inputs[batch.mask])
+        # Observations far outside of what was compared would be extrapolated without end.
+        inputs = ((inputs - self.mean) * torch.rsqrt(self.variance + 1e-6)).clamp(-10.0, 10.0).flatten(0, 1)
+        # All members share the inputs, so the first layer is one product: [BT, D] x [D, E hidden].
+        members, size, hidden = self.w1.shape
+        first = inputs @ self.w1.transpose(0, 1).reshape(size, members * hidden)
+        layer = first.view(-1, members, hidden).transpose(0, 1) + self.b1  # [E, BT, hidden]
+        layer = torch.baddbmm(self.b2, nn.functional.leaky_relu(layer), self.w2)
+        layer = torch.baddbmm(self.b3, nn.functional.leaky_relu(layer), self.w3)
+        return layer.view(members, *batch.mask.shape)
+
+    @torch.no_grad()
+    def _observe(self, inputs: Tensor) -> None:
+        """Move the statistics toward those of `inputs` [steps, D]: a mean over batches at first, then exponential."""
+        self.batches += 1
+        rate = 1.0 / min(int(self.batches), 100)
+        self.mean += rate * (inputs.mean(dim=0) - self.mean)
+        self.variance += rate * ((inputs - self.mean).square().mean(dim=0) - self.variance)

@@ -1,0 +1,90 @@
+"""Which environments there are, and whether this learner can use one."""
+
+import difflib
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+import prefrl_envs  # noqa: F401  registers the tasks
+from gymnasium import spaces
+
+from prefrl.errors import PrefrlError
+
+# The paper's eight, and the smallest world of all.
+TASKS = {
+    "hopper": "prefrl/Hopper-v0",
+    "walker": "prefrl/Walker-v0",
+    "swimmer": "prefrl/Swimmer-v0",
+    "cheetah": "prefrl/Cheetah-v0",
+    "ant": "prefrl/Ant-v0",
+    "reacher": "prefrl/Reacher-v0",
+    "double-pendulum": "prefrl/DoublePendulum-v0",
+    "pendulum": "prefrl/Pendulum-v0",
+    "moving-dot": "prefrl/MovingDot-v0",
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """An environment that a policy can be trained in."""
+
+    name: str
+    env_id: str
+    clip_steps: int  # steps in a clip, at most half an episode
+    episode_steps: int | None  # the time limit, if there is one
+    fps: float  # steps per second of simulated time
+
+    def make(self, **settings: Any) -> gymnasium.Env[Any, Any]:
+        """A new copy of the environment."""
+        return gymnasium.make(self.env_id, disable_env_checker=True, **settings)
+
+
+def find_task(name: str, *, clip_seconds: float) -> Task:
+    """The task of that name, or the Gymnasium environment of that id ("Pusher-v5", "module:Id-v0").
+
+    A clip lasts `clip_seconds` of simulated time (1.5 in Christiano et al. 2017, appendix A.1), at most half an episode.
+    Raises PrefrlError if there is none, or if its observations are no vector or its actions neither Box nor Discrete.
+    """
+    env_id = TASKS.get(name, name)
+    try:
+        env = gymnasium.make(env_id, disable_env_checker=True)
+    except (gymnasium.error.Error, ModuleNotFoundError) as error:
+        raise PrefrlError(_unknown(name, error)) from error
+    try:
+        _check_spaces(name, env)
+        limit = env.spec.max_episode_steps if env.spec else None
+        dt = getattr(env.unwrapped, "dt", None)
+        fps = 1.0 / float(dt) if isinstance(dt, float) else float(env.metadata.get("render_fps") or 20.0)
+    finally:
+        env.close()
+    clip_steps = max(1, round(clip_seconds * fps))
+    return Task(name, env_id, min(clip_steps, max(1, limit // 2)) if limit else clip_steps, limit, fps)
+
+
+def _unknown(name: str, error: Exception) -> str:
+    # "Gymnasium knows it but a package is missing" is told apart from "nobody knows it".
+    if isinstance(error, gymnasium.error.DependencyNotInstalled):
+        return f"task {name!r} needs a package that is not installed: {error}"
+    if ":" in name and isinstance(error, ModuleNotFoundError):
+        return f"task {name!r}: no module {name.split(':')[0]!r} can be imported; install it or set PYTHONPATH"
+    near = difflib.get_close_matches(name, [*TASKS, *gymnasium.registry], n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"the tasks are {', '.join(TASKS)}"
+    return f"no task {name!r}; {hint} Any Gymnasium id works too, as Pusher-v5 or module:Id-v0."
+
+
+def _check_spaces(name: str, env: gymnasium.Env[Any, Any]) -> None:
+    seen, done = env.observation_space, env.action_space
+    if not isinstance(seen, spaces.Box) or len(seen.shape) != 1:
+        kind = f"images or arrays of shape {seen.shape}" if isinstance(seen, spaces.Box) else type(seen).__name__
+        raise PrefrlError(
+            f"task {name!r} observes {kind}; the control learner needs a vector (a one-dimensional Box): "
+            "wrap it with gymnasium.wrappers.FlattenObservation and register the result"
+        )
+    if isinstance(done, spaces.Box) and len(done.shape) == 1 and np.isfinite([done.low, done.high]).all():
+        return
+    if not isinstance(done, spaces.Discrete) or done.start != 0:
+        raise PrefrlError(
+            f"task {name!r} acts in {done}; the control learner needs Discrete actions that begin at 0, or a "
+            "one-dimensional Box with finite bounds: wrap it with gymnasium.wrappers.RescaleAction or the like"
+        )

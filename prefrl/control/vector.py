@@ -1,0 +1,179 @@
+"""Environments side by side in one process that remember what happened and pay the learner nothing."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.running_mean_std import RunningMeanStd
+from stable_baselines3.common.vec_env import VecEnv
+
+from prefrl.errors import PrefrlError
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Record:
+    """What happened in the environments since `RecordingVecEnv.restart`; L steps of n environments."""
+
+    obs: np.ndarray  # [L, n, *obs]  as the environment gave it, before each action
+    act: np.ndarray  # [L, n, *act]  as the environment took it
+    next_obs: np.ndarray  # [L, n, *obs]  after each action, also where the episode then ended
+    true_reward: np.ndarray  # [L, n]  float64
+    first: np.ndarray  # [L, n]  bool, True where an episode begins
+    last: np.ndarray  # [L, n]  bool, True where an episode ends
+    terminated: np.ndarray  # [L, n]  bool, True where it ends by itself, not by its time limit
+    states: np.ndarray | None  # [L, n, nq + nv]  simulator states before each action, where the simulator is MuJoCo
+
+    def __len__(self) -> int:
+        return len(self.obs)
+
+    def __getitem__(self, index: slice) -> "Record":
+        return Record(*(None if a is None else a[index] for a in (getattr(self, f) for f in self.__slots__)))
+
+
+class RecordingVecEnv(VecEnv):
+    """Stable-Baselines3's interface to n copies of an environment.
+
+    The reward that `step` returns is always 0 and the true one is kept in `record`: whoever pays the learner does so once a
+    rollout. Observations reach the policy normalized by running statistics (mean 0, standard deviation 1, clipped at 10),
+    which change only in `update_normalizer`, so that they stand still during a rollout.
+    """
+
+    def __init__(self, make: Callable[[], gymnasium.Env[Any, Any]], num_envs: int, *, normalize: bool) -> None:
+        self.envs = [make() for _ in range(num_envs)]
+        env = self.envs[0]
+        self._raw_space = env.observation_space
+        assert isinstance(self._raw_space, spaces.Box)
+        self.normalizer = RunningMeanStd(shape=self._raw_space.shape) if normalize else None
+        seen = spaces.Box(-10.0, 10.0, self._raw_space.shape, np.float32) if normalize else self._raw_space
+        # A float64 Box (MuJoCo's) would make torch convert at every step.
+        if seen.dtype == np.float64:
+            seen = spaces.Box(seen.low.astype(np.float32), seen.high.astype(np.float32), dtype=np.float32)
+        self._mujoco = [e.unwrapped for e in self.envs] if hasattr(env.unwrapped, "data") else None
+        if self._mujoco is not None and not hasattr(self._mujoco[0].data, "qpos"):
+            self._mujoco = None
+        self._obs = np.zeros((num_envs, *self._raw_space.shape), np.float32)
+        self.finished: list[float] = []  # true returns of the episodes that ended since `restart`
+        self._start(0)
+        super().__init__(num_envs, seen, env.action_space)
+
+    def _start(self, steps: int) -> None:
+        shape = (steps, len(self.envs))
+        env = self.envs[0]
+        act_space = env.action_space
+        self._mean_std()
+        self._filled = 0
+        self.finished = []
+        self._returns = np.zeros(len(self.envs))
+        self._record = Record(
+            obs=np.zeros((*shape, *self._obs.shape[1:]), np.float32),
+            act=np.zeros((*shape, *(act_space.shape or ())), act_space.dtype),
+            next_obs=np.zeros((*shape, *self._obs.shape[1:]), np.float32),
+            true_reward=np.zeros(shape),
+            first=np.zeros(shape, np.bool_),
+            last=np.zeros(shape, np.bool_),
+            terminated=np.zeros(shape, np.bool_),
+            states=np.zeros((*shape, self._state_size())) if self._mujoco else None,
+        )
+
+    def _state_size(self) -> int:
+        assert self._mujoco is not None
+        return int(self._mujoco[0].model.nq + self._mujoco[0].model.nv)
+
+    def restart(self, seed: int, steps: int) -> None:
+        """Forget the record, make room for `steps` steps of each environment, and seed the reset that follows."""
+        self._start(steps)
+        self.seed(seed)
+
+    def record(self, newest: int | None = None) -> Record:
+        """What happened since `restart`, or the newest steps of it; views, not copies."""
+        start = 0 if newest is None else self._filled - newest
+        return self._record[start : self._filled]
+
+    def update_normalizer(self, newest: int) -> None:
+        """Learn the statistics of observations from the newest steps."""
+        if self.normalizer is not None:
+            obs = self.record(newest).obs
+            self.normalizer.update(obs.reshape(-1, *obs.shape[2:]).astype(np.float64))
+            self._mean_std()
+
+    def _mean_std(self) -> None:
+        if self.normalizer is not None:
+            self._mean = self.normalizer.mean.astype(np.float32)
+            self._inverse_std = (1.0 / np.sqrt(self.normalizer.var + 1e-8)).astype(np.float32)
+
+    def normalized(self, obs: np.ndarray) -> np.ndarray:
+        """What the policy sees of `obs` [..., *obs]."""
+        if self.normalizer is None:
+            return obs.copy()
+        return np.clip((obs - self._mean) * self._inverse_std, -10.0, 10.0)
+
+    def reset(self) -> np.ndarray:
+        for i, env in enumerate(self.envs):
+            self._obs[i] = env.reset(seed=self._seeds[i])[0]
+        self._seeds = [None] * self.num_envs
+        self._returns[:] = 0.0
+        self._begins = np.ones(self.num_envs, np.bool_)
+        self._check_finite(np.zeros(0))
+        return self.normalized(self._obs)
+
+    def step_async(self, actions: np.ndarray) -> None:
+        self._actions = actions
+
+    def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
+        t, record = self._filled, self._record
+        rewards, dones = np.zeros(self.num_envs, np.float32), np.zeros(self.num_envs, np.bool_)
+        infos: list[dict[str, Any]] = [{} for _ in self.envs]
+        record.obs[t], record.act[t], record.first[t] = self._obs, self._actions, self._begins
+        if self._mujoco is not None and record.states is not None:
+            for i, simulator in enumerate(self._mujoco):
+                nq = simulator.model.nq
+                record.states[t, i, :nq], record.states[t, i, nq:] = simulator.data.qpos, simulator.data.qvel
+        for i, env in enumerate(self.envs):
+            obs, reward, terminated, truncated, _ = env.step(self._actions[i])
+            self._obs[i] = obs
+            record.true_reward[t, i] = infos[i]["true_reward"] = float(reward)
+            self._returns[i] += float(reward)
+            if terminated or truncated:
+                record.next_obs[t, i], record.terminated[t, i], dones[i] = obs, terminated, True
+                infos[i]["terminal_observation"] = self.normalized(self._obs[i])
+                infos[i]["TimeLimit.truncated"] = truncated and not terminated
+                self.finished.append(float(self._returns[i]))
+                self._returns[i] = 0.0
+                self._obs[i] = env.reset()[0]
+        self._check_finite(record.true_reward[t])
+        np.copyto(record.next_obs[t], self._obs, where=~dones.reshape(-1, *[1] * (self._obs.ndim - 1)))
+        record.last[t] = self._begins = dones
+        self._filled = t + 1
+        return self.normalized(self._obs), rewards, dones, infos
+
+    def _check_finite(self, true_reward: np.ndarray) -> None:
+        for what, values in (("an observation", self._obs), ("a reward", true_reward)):
+            if not np.isfinite(values).all():
+                spec = self.envs[0].spec
+                raise PrefrlError(
+                    f"environment {spec.id if spec else self.envs[0]} gave {what} with NaN or infinity at step "
+                    f"{self._filled} of this round; nothing can be learned from it: mend the environment, then resume"
+                )
+
+    def close(self) -> None:
+        for env in self.envs:
+            env.close()
+
+    def _chosen(self, indices: Any) -> list[gymnasium.Env[Any, Any]]:
+        return [self.envs[i] for i in self._get_indices(indices)]
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        return [getattr(env, attr_name) for env in self._chosen(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        for env in self._chosen(indices):
+            setattr(env, attr_name, value)
+
+    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+        return [getattr(env, method_name)(*args, **kwargs) for env in self._chosen(indices)]
+
+    def env_is_wrapped(self, wrapper_class: type[gymnasium.Wrapper[Any, Any, Any, Any]], indices: Any = None) -> list[bool]:
+        return [False for _ in self._chosen(indices)]

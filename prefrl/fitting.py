@@ -1,0 +1,172 @@
+"""Fit the reward ensemble to comparisons: bootstrap, out-of-bag validation, adaptive weight decay."""
+
+import hashlib
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prefrl.choice import choice_correct, choice_loss
+from prefrl.comparisons import Comparison, query_id
+from prefrl.ensemble import RewardEnsemble
+from prefrl.segments import collate
+
+# Christiano et al. 2017, section 2.2.3: the l2 coefficient keeps validation loss between these times training loss.
+RATIO_LOW, RATIO_HIGH = 1.1, 1.5
+WEIGHT_DECAY_RANGE = (1e-4, 30.0)
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How the reward ensemble is fitted."""
+
+    first_updates: int = 500
+    """Minibatches of the first fit, from scratch."""
+    updates: int = 30
+    """Minibatches of each later fit, which goes on from the weights of the one before."""
+    batch_size: int = 64
+    """Comparisons in a minibatch."""
+    learning_rate: float = 1e-3
+    """Adam's step size."""
+    noise: float = 0.1
+    """Share of answers taken to be uniformly random."""
+    weight_decay: float = 0.1
+    """Weight decay at first; it is then adapted."""
+    adaptation: float = 1.1
+    """Factor by which weight decay changes after a pass whose losses are out of proportion."""
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """What came of a fit. Losses are nats per comparison; NaN where nothing could be measured."""
+
+    comparisons: int
+    loss: float  # on the comparisons in the members' bags
+    validation_loss: float  # on those outside
+    accuracy: float  # share of decided comparisons outside the bags that members predict
+    weight_decay: float
+    seconds: float
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """For the log."""
+        return {
+            "reward_loss": self.loss,
+            "reward_validation_loss": self.validation_loss,
+            "reward_accuracy": self.accuracy,
+            "weight_decay": self.weight_decay,
+            "seconds_fitting": self.seconds,
+        }
+
+
+def bag_counts(ids: Sequence[str], members: int) -> np.ndarray:
+    """[N, E] how often each member's bootstrap sample holds each comparison.
+
+    Poisson(1), the limit of drawing N of N with replacement (Oza and Russell 2001), so 1/e of the comparisons are outside of
+    each bag. The draw is a hash of the comparison's id: it never changes as others arrive, and what was once held out
+    from a member stays held out.
+    """
+    digests = b"".join(hashlib.shake_128(i.encode()).digest(8 * members) for i in ids)
+    chance = np.frombuffer(digests, "<u8").reshape(len(ids), members) / 2.0**64
+    cumulative = np.cumsum([math.exp(-1.0) / math.factorial(k) for k in range(12)])
+    return np.searchsorted(cumulative, chance, side="right")
+
+
+def adapt_weight_decay(weight_decay: float, ratio: float, factor: float) -> float:
+    """More decay if validation / training loss exceeds 1.5, less below 1.1 (Christiano et al. 2017, section 2.2.3)."""
+    if ratio > RATIO_HIGH:
+        weight_decay *= factor
+    elif ratio < RATIO_LOW:
+        weight_decay /= factor
+    return min(max(weight_decay, WEIGHT_DECAY_RANGE[0]), WEIGHT_DECAY_RANGE[1])
+
+
+def fit(
+    ensemble: RewardEnsemble, comparisons: Sequence[Comparison], config: FitConfig, rng: np.random.Generator
+) -> FitReport:
+    """Fit all members at once, each to its own bootstrap sample; ends calibrated on the segments that were asked about.
+
+    Minibatches are shared and weighted by how often each member's bag holds a comparison, so that one forward pass serves
+    all members, and those outside a bag give its validation loss for nothing. No comparisons: nothing changes.
+    """
+    started = time.perf_counter()
+    if not comparisons:
+        return FitReport(0, math.nan, math.nan, math.nan, float(ensemble.weight_decay), 0.0)
+    segments = {s.id: s for comparison in comparisons for s in comparison.options}
+    place = {segment_id: i for i, segment_id in enumerate(segments)}
+    batch = collate(list(segments.values()))
+    index, mu = _index_and_answers(comparisons, place)
+    ids = [query_id([s.id for s in comparison.options]) for comparison in comparisons]
+    bags = torch.from_numpy(bag_counts(ids, ensemble.members).T.astype(np.float32))  # [E, N]
+
+    first = not bool(ensemble.fitted)
+    if first:
+        ensemble.weight_decay.fill_(config.weight_decay)
+    optimizer = torch.optim.AdamW(ensemble.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
+    ensemble.train()
+    left = config.first_updates if first else config.updates
+    while left > 0:
+        order = torch.from_numpy(rng.permutation(len(comparisons)))
+        sums = torch.zeros(2, 2)  # (inside, outside the bags) x (loss, count)
+        for chosen in order.split(config.batch_size)[:left]:
+            options, inverse = torch.unique(index[chosen], return_inverse=True)
+            returns = ensemble.returns(batch[options])[:, inverse]  # [E, b, K]
+            losses = choice_loss(_absent(returns, index[chosen]), mu[chosen], noise=config.noise)  # [E, b]
+            weights = bags[:, chosen]
+            optimizer.param_groups[0]["weight_decay"] = float(ensemble.weight_decay)
+            optimizer.zero_grad()
+            ((weights * losses).sum() / len(chosen)).backward()
+            optimizer.step()
+            sums += _inside_outside(losses.detach(), weights)
+            left -= 1
+        ratio = _ratio(sums)
+        ensemble.weight_decay.fill_(adapt_weight_decay(float(ensemble.weight_decay), ratio, config.adaptation))
+    ensemble.eval()
+    returns = _absent(ensemble.calibrate(batch)[:, index], index)
+    losses = choice_loss(returns, mu, noise=config.noise)
+    (loss, inside), (validation_loss, outside) = _inside_outside(losses, bags).tolist()
+    correct = choice_correct(returns, mu.expand_as(returns))[bags == 0]
+    return FitReport(
+        comparisons=len(comparisons),
+        loss=loss / inside if inside else math.nan,
+        validation_loss=validation_loss / outside if outside else math.nan,
+        accuracy=float(correct.nanmean()),
+        weight_decay=float(ensemble.weight_decay),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _index_and_answers(comparisons: Sequence[Comparison], place: dict[str, int]) -> tuple[Tensor, Tensor]:
+    """[N, K] places of the options, -1 where a comparison has fewer than K, and [N, K] answers, 0 there."""
+    most = max(len(comparison.options) for comparison in comparisons)
+    index = torch.full((len(comparisons), most), -1)
+    mu = torch.zeros(len(comparisons), most)
+    for row, comparison in enumerate(comparisons):
+        index[row, : len(comparison.options)] = torch.tensor([place[s.id] for s in comparison.options])
+        mu[row, : len(comparison.options)] = torch.tensor(comparison.mu)
+    return index, mu
+
+
+def _absent(returns: Tensor, index: Tensor) -> Tensor:
+    """Returns [E, N, K] with -inf for the options that do not exist."""
+    return returns.masked_fill(index < 0, -math.inf)
+
+
+def _inside_outside(losses: Tensor, weights: Tensor) -> Tensor:
+    """[2, 2] sums of losses [E, N] and their weight: first inside the bags, then outside; a mean is their quotient."""
+    outside = (weights == 0).to(losses.dtype)
+    return torch.tensor(
+        [[(losses * weights).sum(), weights.sum()], [(losses * outside).sum(), outside.sum()]], dtype=losses.dtype
+    )
+
+
+def _ratio(sums: Tensor) -> float:
+    """Validation over training loss, of means per comparison; between the bounds where one cannot be measured."""
+    (train, inside), (validation, outside) = sums.tolist()
+    if not inside or not outside or train == 0:
+        return (RATIO_LOW + RATIO_HIGH) / 2
+    return float((validation / outside) / (train / inside))

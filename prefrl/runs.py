@@ -1,0 +1,295 @@
+"""A run's folder: configuration, metrics, checkpoints, provenance, seeds, resume."""
+
+import csv
+import hashlib
+import json
+import math
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from prefrl.errors import Interrupted, PrefrlError
+from prefrl.segments import Segment
+from prefrl.segment_bytes import decode_segment, encode_segment
+
+KEEP_CHECKPOINTS = 2
+PACKAGES = ("prefrl", "torch", "numpy", "gymnasium", "mujoco", "stable-baselines3", "sb3-contrib")
+
+
+class Saves(Protocol):
+    """What a checkpoint needs of a learner."""
+
+    def save(self, folder: Path) -> None: ...
+    def load(self, folder: Path) -> None: ...
+
+
+class Run:
+    """One training run in a folder of its own.
+
+    `say` gets each round's metrics as they are logged. After a signal, `check` raises Interrupted at the next safe place.
+    """
+
+    def __init__(self, folder: Path, *, seed: int, say: Callable[[Mapping[str, float]], None]) -> None:
+        self.folder, self.seed, self._say = folder, seed, say
+        self.next_round = 0
+        self._seconds_before = 0.0  # spent in earlier processes, up to the checkpoint
+        self._started = time.perf_counter()
+        self._stop = threading.Event()
+
+    # ---- randomness and time -------------------------------------------------------------------------------------
+
+    def generator(self, round_: int, part: int) -> np.random.Generator:
+        """The generator of one part of one round: the same in a run that was interrupted and in one that was not."""
+        return np.random.default_rng(np.random.SeedSequence([self.seed, round_, part]))
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on this run, without the pauses between its processes."""
+        return self._seconds_before + time.perf_counter() - self._started
+
+    def remaining(self, rounds: int) -> Iterator[int]:
+        """The rounds that are left; stops between rounds when asked to."""
+        while self.next_round < rounds:
+            self.check()
+            yield self.next_round
+            self.next_round += 1
+
+    # ---- stopping ------------------------------------------------------------------------------------------------
+
+    def catch_signals(self) -> None:
+        """Let the first SIGINT or SIGTERM ask for a stop; a second one stops at once."""
+
+        def ask(number: int, _: object) -> None:
+            self._stop.set()
+            signal.signal(number, signal.SIG_DFL)
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, ask)
+
+    def check(self) -> None:
+        """Raise Interrupted if a stop was asked for."""
+        if self._stop.is_set():
+            raise Interrupted
+
+    def pause(self, seconds: float) -> None:
+        """Sleep, but not through a signal."""
+        self._stop.wait(seconds)
+        self.check()
+
+    # ---- metrics -------------------------------------------------------------------------------------------------
+
+    def log(self, round_: int, metrics: Mapping[str, float]) -> None:
+        """Append one row to metrics.csv; NaN is an empty cell."""
+        row = {"round": round_, **metrics, "seconds": round(self.seconds, 3)}
+        path = self.folder / "metrics.csv"
+        with _writing(path):
+            new = not path.exists() or path.stat().st_size == 0
+            with path.open("a", newline="") as file:
+                writer = csv.DictWriter(file, fieldnames=list(row))
+                if new:
+                    writer.writeheader()
+                writer.writerow({k: "" if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()})
+        self._say(row)
+
+    def total(self, metric: str) -> float:
+        """The sum of a metric over all rounds so far."""
+        with (self.folder / "metrics.csv").open(newline="") as file:
+            return sum(float(row[metric] or 0.0) for row in csv.DictReader(file))
+
+    def _forget_rows(self) -> None:
+        """Drop the rows of rounds that are about to be repeated."""
+        path = self.folder / "metrics.csv"
+        if not path.exists():
+            return
+        with path.open(newline="") as file:
+            lines = file.read().splitlines(keepends=True)
+        # A row that a kill cut short has no line end.
+        kept = [line for line in lines[1:] if line.endswith("\n") and int(line.split(",")[0]) < self.next_round]
+        write_atomically(path, "".join([*lines[:1], *kept]) if kept else "")
+
+    # ---- checkpoints ---------------------------------------------------------------------------------------------
+
+    def save(self, round_: int, learner: Saves, ensemble: torch.nn.Module, segments: Sequence[Segment]) -> None:
+        """Write a checkpoint from which the next round can begin exactly; the newest two are kept.
+
+        It is built under another name, synced, then renamed: a checkpoint that has its name is whole.
+        """
+        folder = self.folder / "checkpoints"
+        final, partial = folder / f"{round_:06d}", folder / f"{round_:06d}.partial"
+        with _writing(final):
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            learner.save(partial)
+            save_file(dict(ensemble.state_dict()), partial / "ensemble.safetensors")
+            with (partial / "segments.bin").open("wb") as file:
+                for segment in segments:
+                    for data in (segment.id.encode(), *encode_segment(segment)):
+                        file.write(len(data or b"").to_bytes(8, "little") + (data or b""))
+            state = {"round": round_, "seconds": self.seconds, "sha256": _checksums(partial)}
+            (partial / "manifest.json").write_text(json.dumps(state, indent=1))
+            for path in partial.iterdir():
+                _sync(path)
+            _sync(partial)
+            shutil.rmtree(final, ignore_errors=True)
+            partial.rename(final)
+            _sync(folder)
+            for old in sorted(folder.iterdir())[:-KEEP_CHECKPOINTS]:
+                shutil.rmtree(old)
+
+    def restore(self, learner: Saves, ensemble: torch.nn.Module) -> list[Segment]:
+        """Load the newest whole checkpoint and return its segments; none yet: the run begins at round 0."""
+        newest = newest_checkpoint(self.folder)
+        segments: list[Segment] = []
+        if newest is not None:
+            manifest = json.loads((newest / "manifest.json").read_text())
+            learner.load(newest)
+            ensemble.load_state_dict(load_file(newest / "ensemble.safetensors"))
+            self.next_round = manifest["round"] + 1
+            self._seconds_before = manifest["seconds"]
+            parts = list(_parts((newest / "segments.bin").read_bytes()))
+            for name, content, view in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
+                segments.append(decode_segment(name.decode(), content, view or None))
+        self._started = time.perf_counter()
+        self._forget_rows()
+        return segments
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint of a run; torn ones, whose checksums disagree, are passed over."""
+    checkpoints = folder / "checkpoints"
+    for path in sorted(checkpoints.iterdir(), reverse=True) if checkpoints.is_dir() else ():
+        try:
+            if path.suffix == "" and json.loads((path / "manifest.json").read_text())["sha256"] == _checksums(path):
+                return path
+        except (OSError, ValueError, KeyError):
+            continue
+    return None
+
+
+def _parts(data: bytes) -> Iterator[bytes]:
+    """Byte strings, each behind its length in 8 bytes."""
+    start = 0
+    while start < len(data):
+        stop = start + 8 + int.from_bytes(data[start : start + 8], "little")
+        yield data[start + 8 : stop]
+        start = stop
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.iterdir() if path.name != "manifest.json")
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+
+class _writing:  # noqa: N801  reads as a clause: with _writing(path)
+    """Turns a full disk or a read-only folder into a sentence."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        # safetensors wraps the system's error in its own.
+        if isinstance(error, OSError) or type(error).__name__ == "SafetensorError":
+            raise PrefrlError(
+                f"cannot write {self.path}: {getattr(error, 'strerror', None) or error}; the last whole checkpoint and "
+                f"all answers are kept: make room or mend the permissions, then run `prefrl resume` on the folder"
+            ) from error
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write under another name, sync, rename: `path` holds either the old content or the new, whole."""
+    with _writing(path):
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text(text)
+        _sync(partial)
+        partial.rename(path)
+        _sync(path.parent)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """`write_atomically` of JSON; NaN, which JSON lacks, becomes null."""
+    clean = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in content.items()}
+    write_atomically(path, json.dumps(clean, indent=2, allow_nan=False) + "\n")
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+# ---- provenance ------------------------------------------------------------------------------------------------------
+
+
+def provenance() -> dict[str, Any]:
+    """What a result needs to be made again: command, versions, commit, machine."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "versions": {"python": platform.python_version(), **versions},
+        "commit": _commit(),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "processors": os.cpu_count(),
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this code runs from, with "-dirty" if files differ; None for an installed wheel."""
+    try:
+        answer = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()
+
+
+def create_folder(folder: Path, config: Mapping[str, Any]) -> None:
+    """Make a new run's folder with its config.json. Raises PrefrlError if the folder holds anything already."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        hint = f"`prefrl resume {folder}` goes on with it" if (folder / "config.json").exists() else "it is not empty"
+        raise PrefrlError(f"{folder} already exists: {hint}; or name another with --out")
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "config.json", config)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """A run's config.json. Raises PrefrlError if `folder` is no run."""
+    path = folder / "config.json"
+    if not path.exists():
+        raise PrefrlError(f"{folder} is not a run: it has no config.json; `prefrl train TASK --out {folder}` begins one")
+    try:
+        config: dict[str, Any] = json.loads(path.read_text())
+    except ValueError as error:
+        raise PrefrlError(f"{path} is not valid JSON ({error}); restore it or begin a new run") from error
+    return config
