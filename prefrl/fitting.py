@@ -24,8 +24,8 @@ WEIGHT_DECAY_RANGE = (1e-4, 30.0)
 class FitConfig:
     """How the reward ensemble is fitted."""
 
-    first_updates: int = 500
-    """Minibatches of the first fit, from scratch."""
+    first_epochs: int = 100
+    """Passes over the comparisons in the first fit, from scratch."""
     updates: int = 30
     """Minibatches of each later fit, which goes on from the weights of the one before."""
     batch_size: int = 64
@@ -108,7 +108,7 @@ def fit(
         ensemble.weight_decay.fill_(config.weight_decay)
     optimizer = torch.optim.AdamW(ensemble.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
     ensemble.train()
-    left = config.first_updates if first else config.updates
+    left = config.first_epochs * math.ceil(len(comparisons) / config.batch_size) if first else config.updates
     while left > 0:
         order = torch.from_numpy(rng.permutation(len(comparisons)))
         sums = torch.zeros(2, 2)  # (inside, outside the bags) x (loss, count)

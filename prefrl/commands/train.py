@@ -9,6 +9,8 @@ import tyro
 
 from prefrl.errors import PrefrlError
 
+UPDATES_PER_STEP = 30 / 8000  # minibatches of comparisons for each environment step
+
 
 @dataclass(frozen=True)
 class Train:
@@ -52,7 +54,7 @@ class Train:
     oracle_equal: float = 0.0
     """The oracle answers `tie` where returns differ by less than this share of the mean."""
     fit_updates: int | None = None
-    """Minibatches by which the reward is fitted in each round; by default as many as 8,000 steps deserve."""
+    """Minibatches by which the reward is fitted in each round; by default in proportion to the round's steps."""
     threads: int = 1
     """Processor threads; small networks are slower with more."""
     quiet: bool = False
@@ -106,10 +108,11 @@ class Train:
             skip=self.oracle_skip,
             equal=self.oracle_equal,
         )
-        # Whole episodes, because environments begin anew with each round.
-        per_env = max(1000, task.episode_steps or 0)
-        per_env = learner.rollout_steps * math.ceil(per_env / learner.rollout_steps)
-        steps_per_round = learner.num_envs * per_env
+        # Whole episodes, because environments begin anew with each round; some 25 rounds, so that questions follow the policy,
+        # but none longer than need be.
+        rollout = learner.num_envs * learner.rollout_steps
+        per_round = max(math.ceil((task.episode_steps or 0) / learner.rollout_steps), min(4, self.steps // (25 * rollout)), 1)
+        steps_per_round = rollout * per_round
         needed = self.labels * task.clip_steps
         if self.reward == "learned" and needed > self.steps:
             raise PrefrlError(
@@ -121,7 +124,7 @@ class Train:
         warmup = learner.num_envs * math.ceil(min(warmup, self.steps / 10) / learner.num_envs)
         warmup = max(warmup, 4 * task.clip_steps * learner.num_envs)
         rounds = math.ceil(max(1, self.steps - warmup) / steps_per_round)
-        updates = self.fit_updates or max(1, round(FitConfig.updates * steps_per_round / 8000))
+        updates = self.fit_updates or math.ceil(UPDATES_PER_STEP * steps_per_round)
         fit = FitConfig(noise=self.noise, updates=updates)
         options = asdict(self)
         for name in ("out", "quiet", "fit_updates", *(name for name in options if name.startswith("oracle_"))):

@@ -1,0 +1,42 @@
+# Every target installs what it needs into .venv; PYTHON names the interpreter to begin with (3.11 or newer).
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test test-slow lint format clean
+
+demo: .venv/installed
+	$(BIN)/prefrl train cheetah --labels 700 --steps 300000 --out $(or $(OUT),runs/demo)
+	$(BIN)/prefrl report $(or $(OUT),runs/demo)
+	$(BIN)/prefrl watch $(or $(OUT),runs/demo)
+
+test: lint
+	$(BIN)/pytest
+
+test-slow: .venv/installed-dev
+	$(BIN)/pytest -m slow
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+# The constraints pin torch's version; torch from elsewhere may bring gigabytes of CUDA along.
+.venv/installed: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/pip install -c constraints.txt 'torch==2.13.0'
+	$(BIN)/pip install -c constraints.txt -e .
+	touch $@
+
+.venv/installed-dev: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/pip install -c constraints.txt 'torch==2.13.0'
+	$(BIN)/pip install -c constraints.txt -e '.[dev,label]'
+	touch $@ .venv/installed
+
+clean:
+	rm -rf .venv
