@@ -1,0 +1,150 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from prefrl.ensemble import Credit, RewardEnsemble, split
+from prefrl.segments import Segment, SegmentBatch, collate
+
+
+class Known(nn.Module):
+    """Member e gives (e + 1) * observation + e; at padded steps 1e6, which must never be seen."""
+
+    def __init__(self, members: int) -> None:
+        super().__init__()
+        self.members = members
+
+    def forward(self, batch: SegmentBatch) -> Tensor:
+        members = torch.arange(self.members)[:, None, None]
+        return ((members + 1) * batch.obs[..., 0] + members).masked_fill(~batch.mask, 1e6)
+
+
+class MLP(nn.Module):
+    """A small network over observation, action and how much context there is."""
+
+    def __init__(self, members: int) -> None:
+        super().__init__()
+        self.members = members
+        generator = torch.Generator().manual_seed(0)
+        self.first = nn.Parameter(torch.randn(members, 4, 8, generator=generator))
+        self.second = nn.Parameter(torch.randn(members, 8, 1, generator=generator))
+
+    def forward(self, batch: SegmentBatch) -> Tensor:
+        given = (batch.context[..., :1] * batch.context_mask[..., None]).sum(dim=1)  # [B, 1]
+        given = given[:, None].expand(-1, batch.obs.shape[1], -1)
+        inputs = torch.cat([batch.obs, batch.act, given], dim=-1)  # [B, T, 4]
+        hidden = torch.tanh(torch.einsum("bti,eio->ebto", inputs, self.first))
+        return torch.einsum("ebti,eio->ebto", hidden, self.second).squeeze(-1)
+
+
+def segment(*observations: float) -> Segment:
+    obs = np.array(observations, np.float32)[:, None]
+    return Segment(obs, np.zeros_like(obs), np.zeros((0, 1), np.float32))
+
+
+def random_segment(steps: int, given: int, seed: int) -> Segment:
+    rng = np.random.default_rng([seed, steps, given])
+    return Segment(
+        rng.normal(size=(steps, 2)).astype(np.float32),
+        rng.normal(size=(steps, 1)).astype(np.float32),
+        rng.normal(size=(given, 2)).astype(np.float32),
+    )
+
+
+BATCH = collate([segment(1, 2, 3), segment(5)])
+
+
+def test_rewards_by_hand() -> None:
+    ensemble = RewardEnsemble(Known(2), credit="each_step")
+    assert ensemble(BATCH).tolist() == [[[1, 2, 3], [5, 0, 0]], [[3, 5, 7], [11, 0, 0]]]
+    assert ensemble.returns(BATCH).tolist() == [[6, 5], [15, 11]]
+    # Not calibrated yet: the mean over members.
+    assert ensemble.reward(BATCH).tolist() == [[2, 3.5, 5], [8, 0, 0]]
+
+
+def test_last_step_credit_lands_on_the_last_real_step() -> None:
+    ensemble = RewardEnsemble(Known(2), credit="last_step")
+    assert ensemble(BATCH).tolist() == [[[0, 0, 3], [5, 0, 0]], [[0, 0, 7], [11, 0, 0]]]
+    assert ensemble.returns(BATCH).tolist() == [[3, 5], [7, 11]]
+    ensemble.calibrate(BATCH)
+    # Member 0: 3 and 5, mean 4, sd 1; member 1: 7 and 11, mean 9, sd 2: both -1 and 1, and nothing elsewhere.
+    assert ensemble.reward(BATCH).tolist() == [[0, 0, -1], [1, 0, 0]]
+
+
+def test_calibration_by_hand() -> None:
+    ensemble = RewardEnsemble(Known(2), credit="each_step")
+    returns = ensemble.calibrate(BATCH)
+    assert returns.tolist() == [[6, 5], [15, 11]]
+    # Member 0: 1, 2, 3, 5: mean 11/4, variance 39/4 - 121/16 = 35/16. Member 1 is 2x + 1: mean 13/2, variance 35/4.
+    assert ensemble.shift.tolist() == pytest.approx([2.75, 6.5])
+    assert ensemble.scale.tolist() == pytest.approx([(35 / 16) ** 0.5, (35 / 4) ** 0.5])
+    assert bool(ensemble.fitted)
+    assert ensemble.reward(BATCH)[0].tolist() == pytest.approx([(x - 2.75) / (35 / 16) ** 0.5 for x in (1, 2, 3)])
+    assert ensemble.returns(BATCH).tolist() == [[6, 5], [15, 11]]  # the choice model's scale stays
+
+
+@pytest.mark.parametrize("credit", ["each_step", "last_step"])
+def test_bug_3_each_member_is_normalized_by_itself(credit: Credit) -> None:
+    """B-Pref never normalized. Without it, a member of a larger scale drowns the others in the mean."""
+    ensemble = RewardEnsemble(MLP(3), credit=credit)
+    with torch.no_grad():
+        ensemble.net.second[1] *= 100.0  # type: ignore[index, operator]
+    batch = collate([random_segment(1 + i % 5, i % 3, i) for i in range(40)])
+    ensemble.calibrate(batch)
+    rewards = (ensemble(batch) - ensemble.shift[:, None, None]) / ensemble.scale[:, None, None]
+    credited = rewards[:, ensemble.credited(batch)]
+    assert credited.mean(dim=1).tolist() == pytest.approx([0, 0, 0], abs=1e-5)
+    assert credited.std(dim=1, correction=0).tolist() == pytest.approx([1, 1, 1], abs=1e-5)
+    assert torch.allclose(ensemble.reward(batch)[ensemble.credited(batch)], credited.mean(dim=0), atol=1e-5)
+
+
+def test_a_constant_member_keeps_its_scale() -> None:
+    ensemble = RewardEnsemble(Known(1), credit="each_step")
+    ensemble.calibrate(collate([segment(2, 2), segment(2)]))
+    assert (ensemble.shift.tolist(), ensemble.scale.tolist()) == ([2], [1])
+    assert ensemble.reward(BATCH).tolist() == [[-1, 0, 1], [3, 0, 0]]
+
+
+@pytest.mark.parametrize("credit", ["each_step", "last_step"])
+@given(sizes=st.lists(st.tuples(st.integers(1, 6), st.integers(0, 4)), min_size=1, max_size=5))
+def test_padding_changes_nothing(credit: Credit, sizes: list[tuple[int, int]]) -> None:
+    ensemble = RewardEnsemble(MLP(3), credit=credit)
+    segments = [random_segment(steps, given, i) for i, (steps, given) in enumerate(sizes)]
+    padded = collate(segments)
+    ensemble.calibrate(padded)
+    with torch.no_grad():
+        for i, alone in enumerate(segments):
+            batch = collate([alone])
+            steps = len(alone)
+            assert torch.allclose(ensemble(padded)[:, i, :steps], ensemble(batch)[:, 0], atol=1e-5)
+            assert torch.allclose(ensemble.returns(padded)[:, i], ensemble.returns(batch)[:, 0], atol=1e-5)
+            assert torch.allclose(ensemble.reward(padded)[i, :steps], ensemble.reward(batch)[0], atol=1e-4)
+            assert (ensemble.reward(padded)[i, steps:] == 0).all()
+            assert (ensemble(padded)[:, i, steps:] == 0).all()
+
+
+def test_padding_takes_no_gradient() -> None:
+    ensemble = RewardEnsemble(MLP(2), credit="each_step")
+    parameters = list(ensemble.parameters())
+    short, long = random_segment(2, 1, 0), random_segment(6, 3, 1)
+    alone = torch.autograd.grad(ensemble.returns(collate([short]))[:, 0].sum(), parameters)
+    padded = torch.autograd.grad(ensemble.returns(collate([short, long]))[:, 0].sum(), parameters)
+    for one, other in zip(alone, padded, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_calibration_travels_with_the_weights() -> None:
+    ensemble, copy = RewardEnsemble(Known(2), credit="each_step"), RewardEnsemble(Known(2), credit="each_step")
+    ensemble.calibrate(BATCH)
+    copy.load_state_dict(ensemble.state_dict())
+    assert torch.equal(copy.reward(BATCH), ensemble.reward(BATCH))
+
+
+def test_split_covers_a_batch_in_order() -> None:
+    batch = collate([segment(i, i) for i in range(5)])
+    pieces = split(batch, steps=4)  # two steps a segment: two segments a piece
+    assert [len(piece) for piece in pieces] == [2, 2, 1]
+    assert torch.equal(torch.cat([piece.obs for piece in pieces]), batch.obs)
+    assert [len(piece) for piece in split(batch, steps=1)] == [1] * 5  # at least one, however long
