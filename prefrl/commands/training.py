@@ -45,7 +45,7 @@ def carry_out(folder: Path, *, quiet: bool) -> int:
         print(f"{folder} is finished already; see `prefrl report {folder}` or `prefrl watch {folder}`")
         return 0
     torch.set_num_threads(config["threads"])
-    _keep_freed_memory()
+    keep_freed_memory()
     with Progress(folder, config, quiet=quiet) as progress:
         run = Run(folder, seed=config["seed"], say=progress.say)
         run.catch_signals()
@@ -132,7 +132,7 @@ def build_ensemble(config: dict[str, Any], learner: ControlLearner) -> RewardEns
     return RewardEnsemble(net, credit="each_step")
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Ask the C library to keep what is freed, instead of handing every large array back to the system.
 
     Fitting makes and frees the same arrays all the time; without this a third of its time went into page faults. Only

@@ -1,0 +1,96 @@
+"""Does a policy learned from 700 comparisons match one that saw the reward?
+
+    python experiments/learning.py run     # what is missing, two at a time; hours from nothing, resumable after any kill
+    python experiments/learning.py table   # experiments/results/learning.md and learning.png from the committed data
+"""
+
+import sys
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+
+from sweeping import RESULTS, carry_out, interval, load, normalized
+
+TASKS = {"cheetah": 1_000_000, "hopper": 1_000_000, "reacher": 1_000_000}
+SEEDS = range(3)
+ROWS = {
+    f"{task}-{reward}-{seed}": [task, "--steps", str(steps), "--labels", "700", "--reward", reward, "--seed", str(seed)]
+    for seed in SEEDS
+    for task, steps in TASKS.items()
+    for reward in ("true", "learned")
+}
+
+
+def table(results: dict[str, dict[str, Any]]) -> str:
+    """Markdown: one row a task."""
+    runs: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for result in results.values():
+        runs[result["summary"]["task"], result["summary"]["reward"]].append(result["summary"])
+    lines = [
+        "| task | steps | random | true reward | 700 comparisons | normalized score | n |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    by_seed: dict[int, list[float]] = defaultdict(list)
+    for task in TASKS:
+        true, learned = runs[task, "true"], runs[task, "learned"]
+        scores = {summary["seed"]: normalized(summary, true) for summary in learned}
+        for seed, score in scores.items():
+            by_seed[seed].append(score)
+        cells = [interval([s["true_return"] for s in which]) for which in (true, learned)]
+        digits = 0 if abs(cells[0][0]) >= 100 else 2
+        shown = [f"{mean:,.{digits}f} ± {half:,.{digits}f}" for mean, half in cells]
+        random = np.mean([s["random_return"] for s in [*true, *learned]])
+        score, half = interval(list(scores.values()))
+        lines.append(
+            f"| {task} | {learned[0]['steps']:,} | {random:,.{digits}f} | {shown[0]} | {shown[1]} | "
+            f"{score:.2f} ± {half:.2f} | {len(learned)} |"
+        )
+    mean, half = interval([float(np.mean(scores)) for scores in by_seed.values()])
+    lines.append(f"| **mean** | | | | | **{mean:.2f}** ± {half:.2f} | {len(by_seed)} |")
+    commits = sorted({(r["config"]["commit"] or "?")[:12] for r in results.values()})
+    lines += [
+        "",
+        "True return: mean over seeds of the mean of 20 fresh episodes of the final policy, acting deterministically; ± is half "
+        "the 95 % t-interval over seeds. Normalized score: (return - random) / (mean true-reward return - random). "
+        f"Seeds {', '.join(map(str, SEEDS))}; commits {', '.join(commits)}; made by `python experiments/learning.py run` and "
+        "`table` from `experiments/results/learning/`.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def plot(results: dict[str, dict[str, Any]]) -> None:
+    """Curves of the true return: mean over seeds, band from the lowest to the highest."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, len(TASKS), figsize=(4 * len(TASKS), 3.2), layout="constrained")
+    styles = {"true": ("true reward", "#0072B2", "--"), "learned": ("700 comparisons", "#D55E00", "-")}
+    for axis, task in zip(axes, TASKS, strict=True):
+        for reward, (label, color, dash) in styles.items():
+            curves = [r["curve"] for r in results.values() if (r["summary"]["task"], r["summary"]["reward"]) == (task, reward)]
+            grid = np.array(curves[0]["steps"])
+            values = np.array([np.interp(grid, c["steps"], c["true_return"]) for c in curves])
+            axis.plot(grid / 1e6, values.mean(0), dash, color=color, label=f"{label} (n={len(curves)})")
+            axis.fill_between(grid / 1e6, values.min(0), values.max(0), color=color, alpha=0.2, linewidth=0)
+        axis.set_title(task)
+        axis.set_xlabel("million steps")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel("true return while learning")
+    axes[0].legend(frameon=False, loc="lower right")
+    figure.savefig(RESULTS / "learning.png", dpi=150)
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["run"]:
+            carry_out("learning", ROWS, processes=2)
+        case ["table"]:
+            text = table(load("learning"))
+            (RESULTS / "learning.md").write_text(text)
+            plot(load("learning"))
+            print(text)
+        case _:
+            sys.exit(__doc__)
