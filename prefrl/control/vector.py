@@ -96,7 +96,8 @@ class RecordingVecEnv(VecEnv):
         """Learn the statistics of observations from the newest steps."""
         if self.normalizer is not None:
             obs = self.record(newest).obs
-            self.normalizer.update(obs.reshape(-1, *obs.shape[2:]).astype(np.float64))
+            if obs.size > 0:  # the mean of nothing is NaN
+                self.normalizer.update(obs.reshape(-1, *obs.shape[2:]).astype(np.float64))
             self._mean_std()
 
     def _mean_std(self) -> None:
@@ -116,7 +117,7 @@ class RecordingVecEnv(VecEnv):
         self._seeds = [None] * self.num_envs
         self._returns[:] = 0.0
         self._begins = np.ones(self.num_envs, np.bool_)
-        self._check_finite(np.zeros(0))
+        self._check_finite()
         return self.normalized(self._obs)
 
     def step_async(self, actions: np.ndarray) -> None:
@@ -143,14 +144,15 @@ class RecordingVecEnv(VecEnv):
                 self.finished.append(float(self._returns[i]))
                 self._returns[i] = 0.0
                 self._obs[i] = env.reset()[0]
-        self._check_finite(record.true_reward[t])
+        # Where an episode ended its last observation is here, and the next one's first in _obs.
+        self._check_finite(record.true_reward[t], record.next_obs[t, dones])
         np.copyto(record.next_obs[t], self._obs, where=~dones.reshape(-1, *[1] * (self._obs.ndim - 1)))
         record.last[t] = self._begins = dones
         self._filled = t + 1
         return self.normalized(self._obs), rewards, dones, infos
 
-    def _check_finite(self, true_reward: np.ndarray) -> None:
-        for what, values in (("an observation", self._obs), ("a reward", true_reward)):
+    def _check_finite(self, true_reward: np.ndarray | float = 0.0, last_obs: np.ndarray | float = 0.0) -> None:
+        for what, values in (("an observation", self._obs), ("an observation", last_obs), ("a reward", true_reward)):
             if not np.isfinite(values).all():
                 spec = self.envs[0].spec
                 raise PrefrlError(
