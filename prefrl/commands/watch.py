@@ -1,0 +1,134 @@
+"""`prefrl watch DIR`."""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import tyro
+
+from prefrl.errors import PrefrlError
+
+if TYPE_CHECKING:
+    from prefrl.control.learner import ControlLearner
+    from prefrl.control.playing import Policy
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Make a video of a run's policy, as its newest checkpoint has it."""
+
+    run_folder: tyro.conf.Positional[Path]
+    """The run's folder."""
+    seconds: float = 10.0
+    """Simulated time to show, at real speed."""
+    episodes: int | None = None
+    """Show so many whole episodes instead."""
+    out: Path | None = None
+    """The video; video.mp4 in the run's folder by default."""
+    size: int = 480
+    """Width and height of the picture in pixels."""
+    seed: int = 0
+    """Of the first episode; the next has the next."""
+    renderer: Literal["auto", "gl", "software"] = "auto"
+    """gl is OpenGL with the model's own textures, software draws the same on every machine; auto is software, but gl for
+    models with meshes."""
+    window: bool = False
+    """Show it in a window instead of writing a video."""
+
+    def run(self) -> int:
+        self._check()
+        from prefrl.commands.training import FORMAT, build_learner
+        from prefrl.runs import newest_checkpoint, read_config
+
+        config = read_config(self.run_folder)
+        if config.get("format") != FORMAT:
+            raise PrefrlError(
+                f"{self.run_folder} is of another version of prefrl: its config.json has format {config.get('format')}, "
+                f"this one reads {FORMAT}"
+            )
+        checkpoint = newest_checkpoint(self.run_folder)
+        if checkpoint is None:
+            raise PrefrlError(f"{self.run_folder} has no whole checkpoint yet; one is written at the end of each round")
+        import torch
+
+        torch.set_num_threads(1)
+        learner = build_learner(config, check=lambda: None)
+        try:
+            learner.load(checkpoint)
+            returns = self._show(learner) if self.window else self._film(learner)
+        finally:
+            learner.venv.close()
+        if returns:
+            listed = ", ".join(f"{value:,.1f}" for value in returns[:10]) + (", ..." if len(returns) > 10 else "")
+            mean = f", mean {sum(returns) / len(returns):,.1f}" if len(returns) > 1 else ""
+            print(f"true return after {learner.steps:,} steps of training: {listed}{mean}")
+        return 0
+
+    def _check(self) -> None:
+        if not self.seconds > 0 or (self.episodes is not None and self.episodes < 1):
+            raise PrefrlError(f"nothing to show: --seconds {self.seconds:g}, --episodes {self.episodes}; ask for more than 0")
+        if not 16 <= self.size <= 4096:
+            raise PrefrlError(f"--size must be between 16 and 4096 pixels, got {self.size}")
+        if self.seed < 0:
+            raise PrefrlError(f"--seed must be at least 0, got {self.seed}")
+        linux = sys.platform.startswith("linux")
+        if self.window and linux and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+            raise PrefrlError("there is no screen to open a window on (DISPLAY is not set); leave --window out for a video")
+
+    def _film(self, learner: "ControlLearner") -> list[float]:
+        from prefrl.control.playing import Film
+        from prefrl.control.rendering import renderer_for
+        from prefrl.control.video import write_video
+
+        out = self.out or self.run_folder / "video.mp4"
+        renderer = renderer_for(learner.task.env_id, self.renderer)
+        film = Film(
+            deterministic(learner),
+            learner.task,
+            seconds=self.seconds,
+            episodes=self.episodes,
+            size=self.size,
+            seed=self.seed,
+            renderer=renderer,
+        )
+        frames = write_video(out, film, film.fps)
+        print(f"{out}: {frames} frames, {frames / film.fps:.1f} s")
+        return film.returns
+
+    def _show(self, learner: "ControlLearner") -> list[float]:
+        """In the window that Gymnasium opens, at the speed that it keeps."""
+        import gymnasium
+
+        from prefrl.control.playing import play
+
+        task = learner.task
+        try:
+            env = task.make(render_mode="human")
+            if "human" not in (env.metadata.get("render_modes") or []):
+                raise PrefrlError(f"{task.name} has no window of its own; leave --window out for a video")
+        except gymnasium.error.Error as error:
+            raise PrefrlError(f"{task.name} opens no window: {error}; leave --window out for a video") from error
+        returns: list[float] = []
+        try:
+            for steps, moment in enumerate(play(env, deterministic(learner), task, seed=self.seed), start=1):
+                if moment.last:
+                    returns.append(moment.true_return)
+                if len(returns) == self.episodes or (self.episodes is None and steps >= self.seconds * task.fps):
+                    return returns
+        except KeyboardInterrupt:
+            pass
+        finally:
+            env.close()
+        return returns
+
+
+def deterministic(learner: "ControlLearner") -> "Policy":
+    """The learner's policy without its noise."""
+
+    def policy(obs: "object") -> "object":
+        actions, _ = learner.model.predict(learner.venv.normalized(obs[None]), deterministic=True)  # type: ignore[index]
+        return actions[0]
+
+    return policy

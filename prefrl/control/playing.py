@@ -1,0 +1,127 @@
+"""Let a policy act, and show it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from prefrl.control.rendering import Renderer, Scene, is_mujoco
+from prefrl.control.tasks import Task
+from prefrl.errors import PrefrlError
+
+Policy = Callable[[np.ndarray], Any]  # observation [*obs] -> action
+LONGEST = 1000  # steps of an episode without a time limit
+MOST_FPS = 60.0
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One step of an episode."""
+
+    episode: int  # from 0
+    step: int  # from 0
+    true_return: float  # up to here
+    last: bool
+
+
+def play(env: gymnasium.Env[Any, Any], policy: Policy, task: Task, *, seed: int) -> Iterator[Moment]:
+    """Act in one episode after another, without end; the environment is in the state that each moment tells of."""
+    episode = 0
+    while True:
+        obs, _ = env.reset(seed=seed + episode)
+        total = 0.0
+        for step in range(task.episode_steps or LONGEST):
+            obs, reward, terminated, truncated, _ = env.step(policy(np.asarray(obs, np.float32)))
+            total += float(reward)
+            last = terminated or truncated or step + 1 == (task.episode_steps or LONGEST)
+            yield Moment(episode, step, total, last)
+            if last:
+                break
+        episode += 1
+
+
+class Film:
+    """Pictures of a policy acting, in real time; `returns` fills with the true return of each whole episode.
+
+    Iterating draws `seconds` of simulated time, or `episodes` whole ones if given, and goes on without drawing to the end
+    of the episode then begun. `size` is the picture's longer side in pixels.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        task: Task,
+        *,
+        seconds: float,
+        episodes: int | None,
+        size: int,
+        seed: int,
+        renderer: Renderer,
+    ) -> None:
+        self._policy, self._task, self._seed = policy, task, seed
+        self._seconds, self._episodes, self._size, self._renderer = seconds, episodes, size, renderer
+        self._every = max(1, int(np.ceil(task.fps / MOST_FPS)))  # steps from one picture to the next
+        self.fps = task.fps / self._every
+        self.returns: list[float] = []
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        env = make_drawable(self._task)
+        scene = None
+        try:
+            if is_mujoco(env.unwrapped):
+                scene = Scene(self._task.env_id, size=(self._size, self._size), renderer=self._renderer)
+            shown = 0
+            for moment in play(env, self._policy, self._task, seed=self._seed):
+                wanted = self._episodes is not None or shown * self._every < self._seconds * self._task.fps
+                if wanted and moment.step % self._every == 0:
+                    shown += 1
+                    yield captioned(self._picture(env, scene), f"{self._task.name}   step {moment.step + 1}   "
+                                    f"return {moment.true_return:,.1f}")  # fmt: skip
+                if moment.last:
+                    self.returns.append(moment.true_return)
+                    enough = self._seconds * self._task.fps <= shown * self._every
+                    if enough if self._episodes is None else len(self.returns) >= self._episodes:
+                        return
+        finally:
+            if scene is not None:
+                scene.close()
+            env.close()
+
+    def _picture(self, env: gymnasium.Env[Any, Any], scene: Scene | None) -> np.ndarray:
+        if scene is not None:
+            data = env.unwrapped.data  # type: ignore[attr-defined]
+            return scene.frame(np.concatenate([data.qpos, data.qvel]))
+        try:
+            picture = env.render()
+        except gymnasium.error.DependencyNotInstalled as error:
+            raise PrefrlError(f"{self._task.name} needs a package to draw itself: {error}") from error
+        if not isinstance(picture, np.ndarray):
+            raise PrefrlError(f"{self._task.name} gave no picture but {type(picture).__name__}")
+        grow = max(1, self._size // max(picture.shape[:2]))  # whole pixels stay sharp
+        return np.repeat(np.repeat(picture, grow, axis=0), grow, axis=1)
+
+
+def make_drawable(task: Task) -> gymnasium.Env[Any, Any]:
+    """An environment that can be drawn: MuJoCo's from its states, others by themselves. Raises PrefrlError if it cannot."""
+    env = task.make()
+    if is_mujoco(env.unwrapped):
+        return env
+    modes = env.metadata.get("render_modes") or []
+    env.close()
+    if "rgb_array" not in modes:
+        raise PrefrlError(f"{task.name} cannot draw itself: its render modes are {', '.join(modes) or 'none'}")
+    return task.make(render_mode="rgb_array")
+
+
+def captioned(picture: np.ndarray, caption: str) -> np.ndarray:
+    """The picture [H, W, 3] with a small line of text in its lower left corner."""
+    image = Image.fromarray(picture)
+    draw = ImageDraw.Draw(image)
+    size = max(10, picture.shape[0] // 28)
+    font = ImageFont.load_default(size)
+    place = (size * 0.7, picture.shape[0] - size * 1.8)
+    draw.text(place, caption, font=font, fill=(255, 255, 255), stroke_width=max(1, size // 7), stroke_fill=(40, 48, 56))
+    return np.asarray(image)
