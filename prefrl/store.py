@@ -270,7 +270,6 @@ class PreferenceStore:
                     "INSERT INTO answers (query, mu, labeler, answered_at, provenance) VALUES (?, ?, ?, ?, ?)",
                     (row[0], stored, labeler, now, how),
                 )
-                db.execute("DELETE FROM leases WHERE query = ?", row)
 
     # Reading
 
