@@ -1,0 +1,50 @@
+"""Put the tables that experiments made into the README, between its markers.
+
+    python experiments/readme.py
+"""
+
+import json
+import re
+from pathlib import Path
+
+from sweeping import RESULTS, ROOT
+
+README = ROOT / "README.md"
+
+
+def benchmarks() -> str:
+    """Markdown of both benchmarks."""
+    lines = ["| what | ratio | n |", "| --- | ---: | ---: |"]
+    for name, unit in (("overhead", "wall time"), ("fit", "comparisons fitted a second")):
+        result = json.loads((RESULTS / f"{name}.json").read_text())
+        turns = result.get("seconds_per_step") or result["comparisons_per_second"]
+        lines += [f"| {unit}: {ratio} | {value:.2f} | {len(turns)} |" for ratio, value in result["ratios"].items()]
+    lines += [
+        "",
+        "Medians over turns. *plain* is Stable-Baselines3's PPO on DummyVecEnv and VecNormalize, *true* and *learned* are "
+        "`prefrl train cheetah --steps 300000` on the true reward and on 700 comparisons, all with one thread and the same "
+        "settings; *loop* fits member by member and pair by pair; *limit* is the matrix products alone at this core's best.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def filled(readme: str) -> str:
+    """The README with every table as the data have it."""
+    tables = {
+        "learning": (RESULTS / "learning.md").read_text(),
+        "acquisition": (RESULTS / "acquisition.md").read_text(),
+        "benchmarks": benchmarks(),
+    }
+    for name, table in tables.items():
+        pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
+        readme = re.sub(pattern, lambda m, table=table: m[1] + table + m[2], readme, flags=re.DOTALL)  # type: ignore[misc]
+    return readme
+
+
+def main(path: Path = README) -> None:
+    """Rewrite the README."""
+    path.write_text(filled(path.read_text()))
+
+
+if __name__ == "__main__":
+    main()
