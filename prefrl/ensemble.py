@@ -43,6 +43,7 @@ class RewardEnsemble(nn.Module):
         self.register_buffer("scale", torch.ones(self.members))
         self.register_buffer("weight_decay", torch.tensor(0.0))
         self.register_buffer("fitted", torch.tensor(False))
+        self.eval()  # only `fit` trains: scoring must not change what a network has learned of its inputs
 
     def forward(self, batch: SegmentBatch) -> Tensor:
         """[E, B, T] rewards before calibration, zero where masked."""
