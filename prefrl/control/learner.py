@@ -42,7 +42,7 @@ class LearnerConfig:
     """Steps of each environment between two updates of the policy (PPO, TRPO)."""
     batch_size: int = 250
     epochs: int = 10
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-3
     gamma: float = 0.99
     gae_lambda: float = 0.95
     entropy_bonus: float = 0.0
@@ -57,7 +57,7 @@ def default_config(algo: Algorithm) -> LearnerConfig:
     if algo == "trpo":  # Christiano et al. 2017, appendix A.1: gamma .995, lambda .97
         return LearnerConfig(algo, learning_rate=1e-3, gamma=0.995, gae_lambda=0.97)
     if algo == "sac":
-        return LearnerConfig(algo, batch_size=256, hidden=256)
+        return LearnerConfig(algo, batch_size=256, hidden=256, learning_rate=3e-4)
     return LearnerConfig(algo)
 
 
@@ -81,13 +81,19 @@ class ControlLearner:
         self._scaler = RunningMeanStd(shape=())
         self._discounted = np.zeros(config.num_envs)
         self._replays: list[Path] = []  # what is on disk of the replay buffer
+        self._replayed = 0  # how many of its rows that is
         torch.manual_seed(seed)
         self.model = self._build()
         self.model.set_logger(Logger(folder=None, output_formats=[]))
 
     def _build(self) -> BaseAlgorithm:
         c = self.config
-        shared: dict[str, Any] = {"learning_rate": c.learning_rate, "gamma": c.gamma, "seed": self.seed, "device": "cpu"}
+        shared: dict[str, Any] = {
+            "learning_rate": c.learning_rate,
+            "gamma": c.gamma,
+            "seed": self.seed,
+            "device": "cpu",
+        }
         if c.algo == "sac":
             model: BaseAlgorithm = SAC(
                 "MlpPolicy",
@@ -156,7 +162,12 @@ class ControlLearner:
         return self._experience(rng, None)
 
     def learn(self, steps: int, reward: RewardFn | None) -> Experience:
-        """Act and learn for `steps` steps in all environments together; the environments begin anew."""
+        """Act and learn for `steps` steps in all environments together, rounded up to whole rollouts.
+
+        The environments begin anew.
+        """
+        rollout = self.venv.num_envs * (1 if self.config.algo == "sac" else self.config.rollout_steps)
+        steps = rollout * math.ceil(steps / rollout)
         rng = self._begin(steps)
         self._reward = reward
         self.model.learn(steps, callback=self._check, reset_num_timesteps=True)
@@ -235,20 +246,39 @@ class ControlLearner:
             self._load_replay(folder)
 
     def _save_replay(self, folder: Path) -> None:
-        record = self.venv.record()
-        path = folder / f"replay-{self._calls:06d}.npz"
-        np.savez(path, obs=record.obs, act=record.act, next_obs=record.next_obs, true_reward=record.true_reward,
-                 last=record.last, terminated=record.terminated)  # fmt: skip
+        buffer = self._replay_buffer()
+        added = self.steps // self.config.num_envs  # times that the buffer grew by a row
         for old in self._replays:  # another name for the same bytes: a checkpoint costs what is new
             os.link(old, folder / old.name)
+        names = [path.name for path in self._replays]
+        if added > self._replayed:
+            rows = np.arange(self._replayed, added) % buffer.buffer_size
+            names.append(f"replay-{self._calls:06d}.npz")
+            np.savez(folder / names[-1], **{name: getattr(buffer, name)[rows] for name in _REPLAYED})
         # The folder may be renamed once it is whole; its name then is what a later checkpoint links from.
-        self._replays = [folder.with_suffix("") / p.name for p in [*self._replays, path]]
+        self._replays = [folder.with_suffix("") / name for name in names]
+        self._replayed = added
 
     def _load_replay(self, folder: Path) -> None:
+        buffer, added = self._replay_buffer(), 0
         self._replays = sorted(folder.glob("replay-*.npz"))
         for path in self._replays:
             with np.load(path, allow_pickle=False) as file:
-                _add_to_replay(self.model, Record(**file, first=file["last"], states=None))
+                rows = np.arange(added, added + len(file["rewards"])) % buffer.buffer_size
+                for name in _REPLAYED:
+                    getattr(buffer, name)[rows] = file[name]
+            added += len(rows)
+        self._replayed = added
+        buffer.pos, buffer.full = added % buffer.buffer_size, added >= buffer.buffer_size
+
+    def _replay_buffer(self) -> ReplayBuffer:
+        assert isinstance(self.model, SAC)
+        assert self.model.replay_buffer is not None
+        return self.model.replay_buffer
+
+
+# What a replay buffer holds; the rewards are the true ones, see PaidReplayBuffer.
+_REPLAYED = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
 
 def _add_to_replay(model: BaseAlgorithm, record: Record) -> None:
@@ -298,7 +328,9 @@ class PaidReplayBuffer(ReplayBuffer):
     It keeps the true rewards, which travel in `infos`, for the baseline.
     """
 
-    def __init__(self, *args: Any, pay: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray], **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, pay: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray], **kwargs: Any
+    ) -> None:
         self._pay = pay
         super().__init__(*args, **kwargs)
 
