@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 from prefrl.acquisition import Acquisition
 from prefrl.comparisons import propose, select
 from prefrl.ensemble import RewardEnsemble, RewardFn
+from prefrl.errors import PrefrlError
 from prefrl.fitting import FitConfig, fit
 from prefrl.labelers import Labeler
 from prefrl.runs import Run
@@ -66,11 +67,18 @@ def train(
     so that a round which was cut off is repeated exactly: its questions are found asked, and its answers given.
     """
     segments = run.restore(learner, ensemble)
+    if store.asked < run.asked:
+        raise PrefrlError(
+            f"{store.path} holds {store.asked} questions, but {run.asked} were asked up to the checkpoint: "
+            "restore a copy of the file, or begin a new run"
+        )
     if run.next_round == 0:
         segments = learner.rollout(config.warmup_steps).segments
     for round_ in run.remaining(len(plan)):
-        # Counted from the start, so that what one round could not ask the next one asks.
-        wanted = max(0, sum(plan[: round_ + 1]) - store.asked)
+        # Counted from the start, so that what one round could not ask the next one asks. A round that was cut off after
+        # it had asked has nothing left to ask.
+        cut_off = store.asked > run.asked
+        wanted = 0 if cut_off else max(0, sum(plan[: round_ + 1]) - store.asked)
         # Before the first fit the ensemble knows nothing to choose by.
         candidates = propose(
             segments,
@@ -84,7 +92,7 @@ def train(
         run.check()
         segments, learned = learner.learn(config.steps_per_round, ensemble.reward)
         run.log(round_, {"labels": len(store), "asked": store.asked, **learned, **fitted.metrics})
-        run.save(round_, learner, ensemble, segments)
+        run.save(round_, learner, ensemble, segments, asked=store.asked)
 
 
 def train_baseline(learner: Learner, ensemble: RewardEnsemble, *, rounds: int, config: LoopConfig, run: Run) -> None:
@@ -96,4 +104,4 @@ def train_baseline(learner: Learner, ensemble: RewardEnsemble, *, rounds: int, c
     for round_ in run.remaining(rounds):
         segments, learned = learner.learn(config.steps_per_round, None)
         run.log(round_, {"labels": 0, "asked": 0, **learned, **nothing})
-        run.save(round_, learner, ensemble, segments[:1])
+        run.save(round_, learner, ensemble, segments[:1], asked=0)

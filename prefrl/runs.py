@@ -22,8 +22,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from prefrl.errors import Interrupted, PrefrlError
-from prefrl.segments import Segment
 from prefrl.segment_bytes import decode_segment, encode_segment
+from prefrl.segments import Segment
 
 KEEP_CHECKPOINTS = 2
 PACKAGES = ("prefrl", "torch", "numpy", "gymnasium", "mujoco", "stable-baselines3", "sb3-contrib")
@@ -45,6 +45,7 @@ class Run:
     def __init__(self, folder: Path, *, seed: int, say: Callable[[Mapping[str, float]], None]) -> None:
         self.folder, self.seed, self._say = folder, seed, say
         self.next_round = 0
+        self.asked = 0  # questions by the newest checkpoint
         self._seconds_before = 0.0  # spent in earlier processes, up to the checkpoint
         self._started = time.perf_counter()
         self._stop = threading.Event()
@@ -72,11 +73,14 @@ class Run:
     def catch_signals(self) -> None:
         """Let the first SIGINT or SIGTERM ask for a stop; a second one stops at once."""
 
-        def ask(number: int, _: object) -> None:
-            self._stop.set()
-            signal.signal(number, signal.SIG_DFL)
+        numbers = (signal.SIGINT, signal.SIGTERM)
 
-        for number in (signal.SIGINT, signal.SIGTERM):
+        def ask(_: int, __: object) -> None:
+            self._stop.set()
+            for number in numbers:  # Ctrl-C, then `kill`, is a second one too
+                signal.signal(number, signal.SIG_DFL)
+
+        for number in numbers:
             signal.signal(number, ask)
 
     def check(self) -> None:
@@ -122,10 +126,13 @@ class Run:
 
     # ---- checkpoints ---------------------------------------------------------------------------------------------
 
-    def save(self, round_: int, learner: Saves, ensemble: torch.nn.Module, segments: Sequence[Segment]) -> None:
+    def save(
+        self, round_: int, learner: Saves, ensemble: torch.nn.Module, segments: Sequence[Segment], *, asked: int
+    ) -> None:
         """Write a checkpoint from which the next round can begin exactly; the newest two are kept.
 
-        It is built under another name, synced, then renamed: a checkpoint that has its name is whole.
+        `asked` says how many questions were asked by then. A checkpoint is built under another name, synced, then
+        renamed: one that has its name is whole.
         """
         folder = self.folder / "checkpoints"
         final, partial = folder / f"{round_:06d}", folder / f"{round_:06d}.partial"
@@ -138,8 +145,9 @@ class Run:
                 for segment in segments:
                     for data in (segment.id.encode(), *encode_segment(segment)):
                         file.write(len(data or b"").to_bytes(8, "little") + (data or b""))
-            state = {"round": round_, "seconds": self.seconds, "sha256": _checksums(partial)}
-            (partial / "manifest.json").write_text(json.dumps(state, indent=1))
+            state = {"round": round_, "seconds": self.seconds, "asked": asked}
+            (partial / "state.json").write_text(json.dumps(state))
+            (partial / "manifest.json").write_text(json.dumps({"sha256": _checksums(partial)}, indent=1))
             for path in partial.iterdir():
                 _sync(path)
             _sync(partial)
@@ -148,17 +156,18 @@ class Run:
             _sync(folder)
             for old in sorted(folder.iterdir())[:-KEEP_CHECKPOINTS]:
                 shutil.rmtree(old)
+        self.asked = asked
 
     def restore(self, learner: Saves, ensemble: torch.nn.Module) -> list[Segment]:
         """Load the newest whole checkpoint and return its segments; none yet: the run begins at round 0."""
         newest = newest_checkpoint(self.folder)
         segments: list[Segment] = []
         if newest is not None:
-            manifest = json.loads((newest / "manifest.json").read_text())
+            state = json.loads((newest / "state.json").read_text())
             learner.load(newest)
             ensemble.load_state_dict(load_file(newest / "ensemble.safetensors"))
-            self.next_round = manifest["round"] + 1
-            self._seconds_before = manifest["seconds"]
+            self.next_round = state["round"] + 1
+            self._seconds_before, self.asked = state["seconds"], state["asked"]
             parts = list(_parts((newest / "segments.bin").read_bytes()))
             for name, content, view in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
                 segments.append(decode_segment(name.decode(), content, view or None))
@@ -196,7 +205,7 @@ def _checksums(folder: Path) -> dict[str, str]:
 # ---- files -----------------------------------------------------------------------------------------------------------
 
 
-class _writing:  # noqa: N801  reads as a clause: with _writing(path)
+class _writing:
     """Turns a full disk or a read-only folder into a sentence."""
 
     def __init__(self, path: Path) -> None:
@@ -287,9 +296,13 @@ def read_config(folder: Path) -> dict[str, Any]:
     """A run's config.json. Raises PrefrlError if `folder` is no run."""
     path = folder / "config.json"
     if not path.exists():
-        raise PrefrlError(f"{folder} is not a run: it has no config.json; `prefrl train TASK --out {folder}` begins one")
+        raise PrefrlError(
+            f"{folder} is not a run: it has no config.json; `prefrl train TASK --out {folder}` begins one"
+        )
     try:
         config: dict[str, Any] = json.loads(path.read_text())
+        if not isinstance(config, dict):
+            raise ValueError("it holds no object")
     except ValueError as error:
-        raise PrefrlError(f"{path} is not valid JSON ({error}); restore it or begin a new run") from error
+        raise PrefrlError(f"{path} is not a run's configuration ({error}); restore it or begin a new run") from error
     return config
