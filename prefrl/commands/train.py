@@ -1,7 +1,7 @@
 """`prefrl train TASK`."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +31,9 @@ class Train:
     """Who compares: an oracle that knows the true reward, or people at the labeling window."""
     algo: Literal["ppo", "trpo", "sac"] = "ppo"
     """How the policy learns; trpo is the paper's."""
+    entropy_bonus: float | None = None
+    """Weight of the policy's entropy (PPO); the one setting of the learner that the paper varied. The algorithm's default if
+    not given."""
     out: Path | None = None
     """The run's folder; runs/TASK-... by default."""
     acquisition: Literal["mixture", "disagreement", "entropy", "information-gain", "uniform"] = "mixture"
@@ -100,6 +103,8 @@ class Train:
 
         task = find_task(self.task, clip_seconds=self.clip_seconds)
         learner = default_config(self.algo)
+        if self.entropy_bonus is not None:
+            learner = replace(learner, entropy_bonus=self.entropy_bonus)
         oracle = Oracle(
             seed=self.seed,
             beta=self.oracle_beta,
@@ -127,7 +132,7 @@ class Train:
         updates = self.fit_updates or math.ceil(UPDATES_PER_STEP * steps_per_round)
         fit = FitConfig(noise=self.noise, updates=updates)
         options = asdict(self)
-        for name in ("out", "quiet", "fit_updates", *(name for name in options if name.startswith("oracle_"))):
+        for name in ("out", "quiet", "fit_updates", "entropy_bonus", *(name for name in options if name.startswith("oracle_"))):
             del options[name]
         return {
             **options,
