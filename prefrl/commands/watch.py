@@ -32,8 +32,8 @@ class Watch:
     seed: int = 0
     """Of the first episode; the next has the next."""
     renderer: Literal["auto", "gl", "software"] = "auto"
-    """gl is OpenGL with the model's own textures, software draws the same on every machine; auto is software, but gl for
-    models with meshes."""
+    """gl is OpenGL with the model's own textures, software draws the same on every machine; auto is software, but gl
+    for models with meshes."""
     window: bool = False
     """Show it in a window instead of writing a video."""
 
@@ -45,8 +45,8 @@ class Watch:
         config = read_config(self.run_folder)
         if config.get("format") != FORMAT:
             raise PrefrlError(
-                f"{self.run_folder} is of another version of prefrl: its config.json has format {config.get('format')}, "
-                f"this one reads {FORMAT}"
+                f"{self.run_folder} is of another version of prefrl: its config.json has format {config.get('format')},"
+                f" this one reads {FORMAT}"
             )
         checkpoint = newest_checkpoint(self.run_folder)
         if checkpoint is None:
@@ -68,14 +68,18 @@ class Watch:
 
     def _check(self) -> None:
         if not self.seconds > 0 or (self.episodes is not None and self.episodes < 1):
-            raise PrefrlError(f"nothing to show: --seconds {self.seconds:g}, --episodes {self.episodes}; ask for more than 0")
+            raise PrefrlError(
+                f"nothing to show: --seconds {self.seconds:g}, --episodes {self.episodes}; ask for more than 0"
+            )
         if not 16 <= self.size <= 4096:
             raise PrefrlError(f"--size must be between 16 and 4096 pixels, got {self.size}")
         if self.seed < 0:
             raise PrefrlError(f"--seed must be at least 0, got {self.seed}")
         linux = sys.platform.startswith("linux")
         if self.window and linux and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-            raise PrefrlError("there is no screen to open a window on (DISPLAY is not set); leave --window out for a video")
+            raise PrefrlError(
+                "there is no screen to open a window on (DISPLAY is not set); leave --window out for a video"
+            )
 
     def _film(self, learner: "ControlLearner") -> list[float]:
         from prefrl.control.playing import Film
@@ -99,17 +103,10 @@ class Watch:
 
     def _show(self, learner: "ControlLearner") -> list[float]:
         """In the window that Gymnasium opens, at the speed that it keeps."""
-        import gymnasium
-
-        from prefrl.control.playing import play
+        from prefrl.control.playing import make_window, play
 
         task = learner.task
-        try:
-            env = task.make(render_mode="human")
-            if "human" not in (env.metadata.get("render_modes") or []):
-                raise PrefrlError(f"{task.name} has no window of its own; leave --window out for a video")
-        except gymnasium.error.Error as error:
-            raise PrefrlError(f"{task.name} opens no window: {error}; leave --window out for a video") from error
+        env = make_window(task)
         returns: list[float] = []
         try:
             for steps, moment in enumerate(play(env, deterministic(learner), task, seed=self.seed), start=1):

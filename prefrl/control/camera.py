@@ -14,7 +14,9 @@ class Camera:
     azimuth: float = 90.0  # degrees; 90 looks along +y, so that +x is to the right
     elevation: float = -12.0  # degrees; negative looks down
     height: float = 0.0  # m, of the point looked at
-    follows: bool = True  # goes along with the first body over the ground (never up and down, or a jump could not be seen)
+    follows: bool = (
+        True  # goes along with the first body over the ground (never up and down, or a jump could not be seen)
+    )
 
     def lookat(self, agent: np.ndarray) -> np.ndarray:
         """[3] the point looked at when the first body is at `agent` [3]."""

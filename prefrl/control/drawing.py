@@ -21,7 +21,7 @@ _FAR = np.float32(1e9)
 
 @dataclass(frozen=True, eq=False)
 class _Floor:
-    """What each pixel sees of a horizontal plane, relative to where the camera stands; NaN-free, far where it sees none."""
+    """What each pixel sees of a horizontal plane, relative to where the camera stands."""
 
     x: np.ndarray  # [H, W]  m
     y: np.ndarray
@@ -110,14 +110,16 @@ class SoftwareDrawing:
         sharp_x, sharp_y = (
             1.5 * self._tile / (np.abs(np.gradient(a, axis=0)) + np.abs(np.gradient(a, axis=1)) + 1e-6) for a in (x, y)
         )
-        arrays = (x, y, np.where(seen, reach * self._focal, _FAR), sharp_x, sharp_y)
+        depth = np.where(seen, reach * self._focal, _FAR)
         clear = np.where(seen, np.exp(-(haze**2)), 0.0)[..., None]
-        return _Floor(*(a.astype(np.float32) for a in arrays), clear.astype(np.float32))
+        return _Floor(*(a.astype(np.float32) for a in (x, y, depth, sharp_x, sharp_y, clear)))
 
     def _draw_floor(self, floor: _Floor, eye: np.ndarray, shapes: list["_Shape"]) -> np.ndarray:
         # Whole pairs of tiles are taken off first: far from the origin float32 would blur their edges.
         start = np.mod(eye[:2] / self._tile, 2.0)
-        checks = _wave(floor.x, self._tile, start[0], floor.sharp_x) * _wave(floor.y, self._tile, start[1], floor.sharp_y)
+        checks = _wave(floor.x, self._tile, start[0], floor.sharp_x) * _wave(
+            floor.y, self._tile, start[1], floor.sharp_y
+        )
         shade = self._shadows(floor, eye, shapes)
         mix = (0.5 + 0.5 * checks)[..., None]
         tiles = (_TILES[0] + mix * (_TILES[1] - _TILES[0])) * (1 - shade)[..., None]
@@ -129,7 +131,7 @@ class SoftwareDrawing:
         for shape in shapes:
             a, b, r = shape.start[:2] - eye[:2], shape.end[:2] - eye[:2], shape.radius
             corners = np.array([(x, y) for x in (a[0], b[0]) for y in (a[1], b[1])])
-            corners = np.concatenate([corners + [dx, dy] for dx in (-r, r) for dy in (-r, r)])
+            corners = np.concatenate([corners + np.array([dx, dy]) for dx in (-r, r) for dy in (-r, r)])
             ground = np.full((len(corners), 1), (self._ground or 0.0) - eye[2])
             box = self._window(np.concatenate([corners, ground], axis=1), np.zeros(len(corners)))
             if box is None:
@@ -143,12 +145,12 @@ class SoftwareDrawing:
     # ---- shapes --------------------------------------------------------------------------------------------------
 
     def _project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """[n, 2] places in the picture (right, up; pixels from its middle) and [n] depths of points [n, 3] seen from 0."""
+        """[n, 2] places in the picture (right, up; pixels from its middle), [n] depths of points [n, 3] seen from 0."""
         depth = np.maximum(points @ self._forward, 1e-3)
         return self._focal * np.stack([points @ self._right, points @ self._up], axis=1) / depth[:, None], depth
 
     def _window(self, points: np.ndarray, margin: np.ndarray) -> tuple[slice, slice] | None:
-        """Rows and columns that hold points [n, 3], seen from 0, with so many pixels [n] around; None if out of sight."""
+        """Rows and columns that hold points [n, 3], seen from 0, with `margin` [n] pixels around; None: unseen."""
         if (points @ self._forward).max() <= 1e-2:
             return None
         places, _ = self._project(points)
@@ -178,7 +180,8 @@ class SoftwareDrawing:
         _paint(picture, depth, box, shape.color, light, away, cover)
 
     def _draw_box(self, picture: np.ndarray, depth: np.ndarray, eye: np.ndarray, shape: "_Shape") -> None:
-        assert shape.half_sizes is not None and shape.axes is not None
+        assert shape.half_sizes is not None
+        assert shape.axes is not None
         signs = np.array([(i, j, k) for i in (-1, 1) for j in (-1, 1) for k in (-1, 1)])
         box = self._window(shape.center - eye + (signs * shape.half_sizes) @ shape.axes.T, np.zeros(8))
         if box is None:
@@ -242,7 +245,7 @@ def _wave(x: np.ndarray, tile: float, start: float, sharp: np.ndarray) -> np.nda
 
 
 def _colors(model: Any) -> np.ndarray:
-    """[ngeom, 4] of each geom. A material's color counts only where it is one; the tasks' materials are white textures."""
+    """[ngeom, 4] of each geom. A material's color counts where it is one: the tasks' materials are white textures."""
     colors = np.array(model.geom_rgba, np.float32)
     for geom, material in enumerate(model.geom_matid):
         if material >= 0 and not np.allclose(model.mat_rgba[material][:3], 1.0):

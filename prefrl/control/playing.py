@@ -1,5 +1,6 @@
 """Let a policy act, and show it."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -46,8 +47,8 @@ def play(env: gymnasium.Env[Any, Any], policy: Policy, task: Task, *, seed: int)
 class Film:
     """Pictures of a policy acting, in real time; `returns` fills with the true return of each whole episode.
 
-    Iterating draws `seconds` of simulated time, or `episodes` whole ones if given, and goes on without drawing to the end
-    of the episode then begun. `size` is the picture's longer side in pixels.
+    Iterating draws `seconds` of simulated time, or `episodes` whole ones if given, and goes on without drawing to the
+    end of the episode then begun. `size` is the picture's longer side in pixels.
     """
 
     def __init__(
@@ -105,15 +106,33 @@ class Film:
 
 
 def make_drawable(task: Task) -> gymnasium.Env[Any, Any]:
-    """An environment that can be drawn: MuJoCo's from its states, others by themselves. Raises PrefrlError if it cannot."""
+    """An environment that can be drawn: MuJoCo's from its states, others by themselves. Raises PrefrlError if not."""
     env = task.make()
     if is_mujoco(env.unwrapped):
         return env
-    modes = env.metadata.get("render_modes") or []
+    _check_modes(task, env)
     env.close()
+    return task.make(render_mode="rgb_array")
+
+
+def make_window(task: Task) -> gymnasium.Env[Any, Any]:
+    """An environment that shows itself in a window while it is acted in. Raises PrefrlError if it cannot."""
+    env = task.make()
+    _check_modes(task, env)
+    env.close()
+    try:
+        with warnings.catch_warnings():
+            # Gymnasium warns when it opens the window itself for a world that only makes pictures.
+            warnings.simplefilter("ignore", UserWarning)
+            return task.make(render_mode="human")
+    except gymnasium.error.Error as error:
+        raise PrefrlError(f"{task.name} opens no window: {error}; leave --window out for a video") from error
+
+
+def _check_modes(task: Task, env: gymnasium.Env[Any, Any]) -> None:
+    modes = env.metadata.get("render_modes") or []
     if "rgb_array" not in modes:
         raise PrefrlError(f"{task.name} cannot draw itself: its render modes are {', '.join(modes) or 'none'}")
-    return task.make(render_mode="rgb_array")
 
 
 def captioned(picture: np.ndarray, caption: str) -> np.ndarray:

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import gymnasium
 import mujoco
 import numpy as np
-import prefrl_envs  # noqa: F401  registers the tasks
 
+import prefrl_envs  # noqa: F401  registers the tasks
 from prefrl.control.camera import Camera, camera_of
 from prefrl.control.drawing import SoftwareDrawing
 from prefrl.errors import PrefrlError
@@ -45,8 +45,8 @@ def choose_renderer() -> Renderer:
 def renderer_for(env_id: str, wanted: Literal["auto", "gl", "software"]) -> Renderer:
     """The renderer to draw an environment with, by what the user wants. Raises PrefrlError if `gl` cannot be had.
 
-    `auto` is our own drawing, which is the same on every machine and twice as fast as OpenGL without a graphics card, but
-    for models with meshes or height fields, of which it draws no more than the bounding boxes.
+    `auto` is our own drawing, which is the same on every machine and twice as fast as OpenGL without a graphics card,
+    but for models with meshes or height fields, of which it draws no more than the bounding boxes.
     """
     if wanted == "auto" and not _has_meshes(env_id):
         return "software"
@@ -66,7 +66,7 @@ def _has_meshes(env_id: str) -> bool:
 
 
 def gl_candidates() -> list[Renderer]:
-    """The OpenGL libraries to try, the best first; a MUJOCO_GL in the environment is the only one, or none if it says so."""
+    """The OpenGL libraries to try, the best first; MUJOCO_GL in the environment names the only one, or none."""
     wanted = os.environ.get("MUJOCO_GL", "").lower()
     if wanted in ("disable", "disabled", "off", "false", "0"):
         return []
@@ -117,7 +117,11 @@ class GLDrawing:
         # Four times as fast without them.
         for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
             self._scene.flags[flag] = False
-        self._view.distance, self._view.azimuth, self._view.elevation = camera.distance, camera.azimuth, camera.elevation
+        self._view.distance, self._view.azimuth, self._view.elevation = (
+            camera.distance,
+            camera.azimuth,
+            camera.elevation,
+        )
 
     def frame(self, data: Any) -> np.ndarray:
         """[H, W, 3] uint8 picture of what `data`'s geoms are now."""
@@ -158,7 +162,9 @@ class Scene:
         simulator: Any = self._env.unwrapped
         if not is_mujoco(simulator):
             self._env.close()
-            raise PrefrlError(f"{env_id} is not a MuJoCo environment, so its states cannot be drawn; record frames instead")
+            raise PrefrlError(
+                f"{env_id} is not a MuJoCo environment, so its states cannot be drawn; record frames instead"
+            )
         self.model, self.data = simulator.model, simulator.data
         self.fps = 1.0 / float(simulator.dt)  # steps per second of simulated time
         camera = camera_of(env_id, simulator)

@@ -29,7 +29,9 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> int:
         os.replace(partial, path)
     except OSError as error:
         reason = str(error).strip().splitlines()
-        raise PrefrlError(f"cannot write {path}: {error.strerror or (reason[-1] if reason else 'ffmpeg failed')}") from error
+        raise PrefrlError(
+            f"cannot write {path}: {error.strerror or (reason[-1] if reason else 'ffmpeg failed')}"
+        ) from error
     finally:
         partial.unlink(missing_ok=True)
     return count
@@ -50,7 +52,9 @@ def _encode(path: Path, frames: Iterator[np.ndarray], shape: tuple[int, ...], fp
         )
         writer.send(None)
     except RuntimeError as error:
-        raise PrefrlError(f"no ffmpeg to write {path.name} with ({error}); pip install imageio-ffmpeg brings one") from error
+        raise PrefrlError(
+            f"no ffmpeg to write {path.name} with ({error}); pip install imageio-ffmpeg brings one"
+        ) from error
     count = 0
     try:
         for frame in frames:

@@ -1,0 +1,230 @@
+"""Learning curves of groups of runs, with Matplotlib and without a screen."""
+
+import io
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, FigureBase
+
+from prefrl.commands.results import Group, Result
+from prefrl.commands.statistics import spread
+
+# Okabe and Ito's colors, which color-blind people tell apart, without the yellow that is too light for lines.
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+_STYLES = ("-", "--", "-.", (0, (1, 1)))
+_BASELINE = "#555555"
+_MOST_POINTS = 300
+_LOOK: dict[Any, Any] = {  # Matplotlib types every name
+    "font.size": 10,
+    "font.family": "DejaVu Sans",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#8a9199",
+    "axes.labelcolor": "#3a4149",
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.titlecolor": "#22272c",
+    "xtick.color": "#5a6169",
+    "ytick.color": "#5a6169",
+    "axes.grid": True,
+    "grid.color": "#e6e9ec",
+    "grid.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "svg.hashsalt": "prefrl",
+}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture of a task: what is drawn, and what it is called."""
+
+    title: str
+    columns: tuple[tuple[str, str], ...]  # columns of metrics.csv, and what each is called where there are several
+    limits: tuple[float | None, float | None] = (None, None)
+    percent: bool = False
+
+
+PANELS = (
+    Panel("True return per episode", (("true_return", ""),)),
+    Panel("Predicted return", (("predicted_return", ""),)),
+    Panel("Correlation of predicted and true reward", (("reward_correlation", ""),), (None, 1.02)),
+    Panel(
+        "Loss of the reward model (nats)",
+        (("reward_validation_loss", "held out"), ("reward_loss", "fitted")),
+        (0, None),
+    ),
+    Panel("Held-out answers predicted", (("reward_accuracy", ""),), (None, 1.02), percent=True),
+    Panel("Comparisons", (("labels", "answered"), ("asked", "asked")), (0, None)),
+)
+
+
+def measured(groups: Sequence[Group], panel: Panel) -> bool:
+    """Whether any of the runs has something for the panel; a baseline has nothing to say about comparisons."""
+    return any(r.curve(column)[0] for g in _concerned(groups, panel) for r in g.results for column, _ in panel.columns)
+
+
+def _concerned(groups: Sequence[Group], panel: Panel) -> list[Group]:
+    return [g for g in groups if panel is PANELS[0] or not g.is_baseline]
+
+
+def task_figure(task: str, groups: Sequence[Group]) -> bytes:
+    """A PNG of all panels of one task."""
+    panels = [panel for panel in PANELS if panel is PANELS[0] or measured(groups, panel)]
+    columns = min(3, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    note = 0.2 * len(groups) + 0.2
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        for ax, panel in zip(axes, panels, strict=False):
+            draw_panel(ax, groups, panel)
+        for ax in axes[len(panels) :]:
+            ax.remove()
+        figure.suptitle(task, x=0.01, ha="left", fontsize=14, fontweight="bold")
+        _legend_below(figure, axes[0])
+
+    return _picture(draw, (4.4 * columns, 3.2 * rows + note + 0.4), "png")
+
+
+def overview_figure(tasks: Sequence[tuple[str, Sequence[Group]]]) -> bytes:
+    """A PNG of the true return of several tasks."""
+    columns = min(3, len(tasks))
+    rows = math.ceil(len(tasks) / columns)
+    most = max(len(groups) for _, groups in tasks)
+
+    def draw(figure: Figure) -> None:
+        parts = figure.subfigures(rows, columns, squeeze=False).ravel()
+        for part, (task, groups) in zip(parts, tasks, strict=False):
+            ax = part.subplots()
+            draw_panel(ax, groups, PANELS[0])
+            ax.set_title(f"{task}: true return per episode")
+            _legend_below(part, ax)
+
+    return _picture(draw, (4.6 * columns, rows * (3.2 + 0.2 * most)), "png")
+
+
+def panel_figure(groups: Sequence[Group], panel: Panel) -> bytes:
+    """An SVG of one panel, of a size that a telephone can show."""
+
+    def draw(figure: Figure) -> None:
+        ax = figure.subplots()
+        draw_panel(ax, groups, panel)
+        if panel is PANELS[0]:
+            _legend_below(figure, ax)
+
+    height = 3.3 + (0.2 * len(groups) + 0.1 if panel is PANELS[0] else 0.0)
+    return _picture(draw, (5.2, height), "svg")
+
+
+def _legend_below(figure: FigureBase, ax: Axes) -> None:
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower left")  # the layout makes room for it
+
+
+def _picture(draw: Callable[[Figure], None], size: tuple[float, float], kind: str) -> bytes:
+    with matplotlib.rc_context(_LOOK):
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure)
+        buffer = io.BytesIO()
+        figure.savefig(
+            buffer, format=kind, dpi=130, facecolor="white", metadata={"Date": None} if kind == "svg" else {}
+        )
+    return buffer.getvalue()
+
+
+def draw_panel(ax: Axes, groups: Sequence[Group], panel: Panel) -> None:
+    """Draw what the runs measured against environment steps."""
+    shown = _concerned(groups, panel)
+    colors = iter([(c, s) for s in _STYLES for c in _COLORS] * (1 + len(groups) // 24))
+    looks = [(_BASELINE, (0, (4, 2))) if g.is_baseline else next(colors) for g in groups]
+    for group, (color, style) in zip(groups, looks, strict=True):
+        if group in shown:
+            for i, (column, _) in enumerate(panel.columns):
+                _draw_group(ax, group, column, color, style if i == 0 else (0, (1.5, 1.5)), faint=i > 0)
+    if panel is PANELS[0]:
+        _draw_random(ax, groups)
+    if len(panel.columns) > 1:
+        for i, (_, name) in enumerate(panel.columns):
+            ax.plot(
+                [], [], color="#3a4149", linestyle="-" if i == 0 else (0, (1.5, 1.5)), linewidth=1.6, label=f" {name}"
+            )
+        handles, labels = ax.get_legend_handles_labels()
+        kept = [(h, name) for h, name in zip(handles, labels, strict=True) if name.startswith(" ")]
+        ax.legend([h for h, _ in kept], [name.strip() for _, name in kept], loc="best")
+    ax.set_title(panel.title)
+    ax.set_xlabel("environment steps")
+    ax.set_ylim(*panel.limits)
+    ax.margins(x=0.01)
+    ax.xaxis.set_major_formatter(_thousands)
+    ax.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(6))
+    if panel.percent:
+        ax.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0, decimals=0))
+
+
+def _draw_group(ax: Axes, group: Group, column: str, color: str, style: Any, *, faint: bool) -> None:
+    curves = [(result, *result.curve(column)) for result in group.results]
+    curves = [(result, x, y) for result, x, y in curves if x]
+    if not curves:
+        return
+    whole = [curve for curve in curves if curve[0].summary is not None]
+    unfinished = [curve for curve in curves if curve[0].summary is None] if whole else []
+    grid, mean, low, high = averaged([(x, y) for _, x, y in whole or curves])
+    width, alpha = (1.2, 0.75) if faint else (1.8, 1.0)
+    label = None if faint else f"{group.name} ({_count(group)})"
+    ax.plot(grid, mean, color=color, linestyle=style, linewidth=width, alpha=alpha, label=label)
+    if not faint:
+        ax.fill_between(grid, low, high, color=color, alpha=0.16, linewidth=0)
+        for result, x, y in unfinished or (curves if not whole else []):
+            if whole:
+                ax.plot(x, y, color=color, linewidth=0.9, alpha=0.7)
+            _mark_end(ax, result, x, y, color)
+
+
+def _mark_end(ax: Axes, result: Result, x: Sequence[float], y: Sequence[float], color: str) -> None:
+    """An open circle where a run stopped short."""
+    if result.summary is None:
+        ax.plot(x[-1], y[-1], marker="o", color=color, markerfacecolor="white", markersize=5)
+
+
+def _count(group: Group) -> str:
+    n, missing = len(group.finished), len(group.results) - len(group.finished)
+    finished = [f"n = {n}{_BANDS[min(n, 3)]}"] if n else []
+    return ", ".join([*finished, *([f"{missing} unfinished"] if missing else [])])
+
+
+_BANDS = {1: "", 2: ", band from lowest to highest", 3: ", band 95 % t-interval"}  # what `spread` gives
+
+
+def _draw_random(ax: Axes, groups: Sequence[Group]) -> None:
+    """A line where a random policy would be."""
+    returns = [float(r.summary["random_return"]) for g in groups for r in g.finished
+               if r.summary and r.summary.get("random_return") is not None]  # fmt: skip
+    if returns:
+        ax.axhline(float(np.mean(returns)), color="#9aa1a9", linewidth=1.0, linestyle=":", label="random policy")
+
+
+def averaged(curves: Sequence[tuple[Sequence[float], Sequence[float]]]) -> tuple[np.ndarray, ...]:
+    """Steps, mean, low and high of several curves where all of them have values, interpolated to common steps.
+
+    Low and high are those of `spread`. If the curves share no steps, the mean is that of nothing and all are empty.
+    """
+    first, last = max(x[0] for x, _ in curves), min(x[-1] for x, _ in curves)
+    grid = np.unique([step for x, _ in curves for step in x if first <= step <= last])
+    if len(grid) > _MOST_POINTS:
+        grid = np.linspace(first, last, _MOST_POINTS)
+    values = np.array([np.interp(grid, x, y) for x, y in curves])  # [runs, steps]
+    bands = np.array([spread(column.tolist()) for column in values.T]).reshape(-1, 2)
+    return grid, values.mean(axis=0), bands[:, 0], bands[:, 1]
+
+
+def _thousands(value: float, _: object) -> str:
+    if abs(value) >= 1e6:
+        return f"{value / 1e6:g} M"
+    return f"{value / 1e3:g} k" if abs(value) >= 1e3 else f"{value:g}"
