@@ -6,9 +6,9 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-import prefrl_envs  # noqa: F401  registers the tasks
 from gymnasium import spaces
 
+import prefrl_envs  # noqa: F401  registers the tasks
 from prefrl.errors import PrefrlError
 
 # The paper's eight, and the smallest world of all.
@@ -49,7 +49,7 @@ def find_task(name: str, *, clip_seconds: float) -> Task:
     env_id = TASKS.get(name, name)
     try:
         env = gymnasium.make(env_id, disable_env_checker=True)
-    except (gymnasium.error.Error, ModuleNotFoundError) as error:
+    except (gymnasium.error.Error, ImportError) as error:
         raise PrefrlError(_unknown(name, error)) from error
     try:
         _check_spaces(name, env)
@@ -66,10 +66,14 @@ def _unknown(name: str, error: Exception) -> str:
     # "Gymnasium knows it but a package is missing" is told apart from "nobody knows it".
     if isinstance(error, gymnasium.error.DependencyNotInstalled):
         return f"task {name!r} needs a package that is not installed: {error}"
-    if ":" in name and isinstance(error, ModuleNotFoundError):
-        return f"task {name!r}: no module {name.split(':')[0]!r} can be imported; install it or set PYTHONPATH"
+    if isinstance(error, ModuleNotFoundError):
+        # Gymnasium's own error does not name the module, the one behind it does: perhaps one that the world itself needs.
+        missing = error.name or getattr(error.__cause__, "name", None) or name.split(":")[0]
+        return f"task {name!r}: no module {missing!r} can be imported; install it or set PYTHONPATH"
+    if isinstance(error, ImportError):
+        return f"task {name!r} cannot be imported: {error}"
     near = difflib.get_close_matches(name, [*TASKS, *gymnasium.registry], n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"the tasks are {', '.join(TASKS)}"
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"the tasks are {', '.join(TASKS)}."
     return f"no task {name!r}; {hint} Any Gymnasium id works too, as Pusher-v5 or module:Id-v0."
 
 
