@@ -24,7 +24,7 @@ def cut(record: Record, task: Task, rng: np.random.Generator, *, most: int) -> l
 
 def _episodes(record: Record) -> Iterator[tuple[int, int, int]]:
     """(environment, first step, step after the last) of each episode, or of the part of it that was recorded."""
-    for env in range(record.first.shape[1]):
+    for env in range(record.first.shape[1] if len(record) > 0 else 0):
         starts = [0, *(i for i in np.flatnonzero(record.first[:, env]).tolist() if i > 0)]
         for start, stop in zip(starts, [*starts[1:], len(record)], strict=True):
             yield env, start, stop
