@@ -36,12 +36,12 @@ def refusal() -> Iterator[Any]:
     gymnasium.registry.pop("Spaces-v0", None)
 
 
-# 1.5 seconds of simulated time, at most half an episode.
+# 1.5 seconds at no more than 40 steps a second, at most half an episode.
 @pytest.mark.parametrize(
     ("name", "clip_steps", "episode_steps", "dt"),
     [
-        ("hopper", 188, 1000, 0.008),
-        ("walker", 188, 1000, 0.008),
+        ("hopper", 60, 1000, 0.008),
+        ("walker", 60, 1000, 0.008),
         ("swimmer", 38, 1000, 0.04),
         ("cheetah", 30, 1000, 0.05),
         ("ant", 30, 1000, 0.05),
@@ -49,7 +49,7 @@ def refusal() -> Iterator[Any]:
         ("pendulum", 38, 100, 0.04),
         ("double-pendulum", 30, 100, 0.05),
         ("moving-dot", 15, 50, 0.1),
-        ("CartPole-v1", 75, 500, 0.02),
+        ("CartPole-v1", 60, 500, 0.02),
         ("Pusher-v5", 30, 100, 0.05),
     ],
 )

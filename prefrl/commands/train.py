@@ -41,7 +41,8 @@ class Train:
     members: int = 3
     """Reward functions in the ensemble."""
     clip_seconds: float = 1.5
-    """Length of a clip in simulated time; a clip is at most half an episode."""
+    """Length of a clip as it is shown: simulated time, slowed down where there are more than 40 steps in a second; at most half
+    an episode."""
     upfront: float = 0.25
     """Share of the comparisons that is asked before any learning."""
     noise: float = 0.1

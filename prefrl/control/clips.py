@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from prefrl.control.tasks import Task
+from prefrl.control.tasks import CLIP_FPS, Task
 from prefrl.control.vector import Record
 from prefrl.segments import Segment, SegmentBatch, SimulatorStates
 
@@ -47,7 +47,7 @@ def _segment(record: Record, task: Task, env: int, start: int, stop: int) -> Seg
     obs = record.obs[start:stop, env]
     view = None
     if record.states is not None:
-        view = SimulatorStates(task.env_id, record.states[start:stop, env].astype(np.float32), task.fps)
+        view = SimulatorStates(task.env_id, record.states[start:stop, env].astype(np.float32), min(task.fps, CLIP_FPS))
     return Segment(
         obs=obs,
         act=record.act[start:stop, env],

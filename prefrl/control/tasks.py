@@ -25,6 +25,11 @@ TASKS = {
 }
 
 
+# Clips are shown at no more steps a second than this; a faster simulation is shown slowed down, as rl-teacher showed hopper.
+# Where a second and a half is 188 steps, a comparison of sums says too little about any one of them.
+CLIP_FPS = 40.0
+
+
 @dataclass(frozen=True)
 class Task:
     """An environment that a policy can be trained in."""
@@ -43,7 +48,8 @@ class Task:
 def find_task(name: str, *, clip_seconds: float) -> Task:
     """The task of that name, or the Gymnasium environment of that id ("Pusher-v5", "module:Id-v0").
 
-    A clip lasts `clip_seconds` of simulated time (1.5 in Christiano et al. 2017, appendix A.1), at most half an episode.
+    A clip lasts `clip_seconds` (1.5 in Christiano et al. 2017, appendix A.1) when it is shown, which is simulated time but for
+    simulations of more than 40 steps a second (`CLIP_FPS`), and at most half an episode.
     Raises PrefrlError if there is none, or if its observations are no vector or its actions neither Box nor Discrete.
     """
     env_id = TASKS.get(name, name)
@@ -58,7 +64,7 @@ def find_task(name: str, *, clip_seconds: float) -> Task:
         fps = 1.0 / float(dt) if isinstance(dt, float) else float(env.metadata.get("render_fps") or 20.0)
     finally:
         env.close()
-    clip_steps = max(1, round(clip_seconds * fps))
+    clip_steps = max(1, round(clip_seconds * min(fps, CLIP_FPS)))
     return Task(name, env_id, min(clip_steps, max(1, limit // 2)) if limit else clip_steps, limit, fps)
 
 
