@@ -67,10 +67,10 @@ def packages() -> Iterator[Finding]:
     needed: dict[str, list[str]] = {}
     for line in metadata.requires("prefrl") or []:
         requirement, _, marker = line.partition(";")
-        extra = re.search(r"extra\s*==\s*['\"]([\w-]+)['\"]", marker)
+        only = re.search(r"extra\s*==\s*['\"]([\w-]+)['\"]", marker)
         name = re.split(r"[^\w.-]", requirement.strip())[0]
         if name != "prefrl":
-            needed.setdefault(extra[1] if extra else "", []).append(name)
+            needed.setdefault(only[1] if only else "", []).append(name)
     yield _group("libraries", needed.pop("", []), "pip install --upgrade prefrl", "bad")
     for extra, names in sorted(needed.items()):
         if extra not in ("dev", "all"):

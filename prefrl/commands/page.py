@@ -106,7 +106,7 @@ def _outcome(group: Group, groups: Sequence[Group]) -> list[str]:
         _mean(random),
         _mean(values(group.finished, "labels")),
         _mean(values(group.finished, "steps_per_second")),
-        f"{statistics.fmean(seconds) / 60:,.1f} min" if seconds else "-",
+        _duration(statistics.fmean(seconds)) if seconds else "-",
         f"{sum(fitting) / sum(seconds):.0%}" if fitting and sum(seconds) > 0 and not group.is_baseline else "-",
     ]
 
@@ -176,6 +176,10 @@ def _table(names: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Iter
 
 def _mean(numbers: Sequence[float]) -> str:
     return _number(statistics.fmean(numbers)) if numbers else "-"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:,.1f} min"
 
 
 def _number(value: float) -> str:

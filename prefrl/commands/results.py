@@ -89,7 +89,7 @@ def read_run(folder: Path) -> Result:
     lacking = [key for key in _NEEDED if key not in config]
     if lacking:
         raise PrefrlError(
-            f"{folder / 'config.json'} lacks {', '.join(lacking)}: another program wrote it, or another version of prefrl;"
+            f"{folder / 'config.json'} lacks {', '.join(lacking)}: another program or version of prefrl wrote it;"
             f" move it elsewhere, or name the runs' folders one by one"
         )
     summary = _json(folder / "summary.json") if (folder / "summary.json").exists() else None
