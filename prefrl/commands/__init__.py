@@ -7,13 +7,21 @@ from typing import Annotated
 
 import tyro
 
+from prefrl.commands.doctor import Doctor
+from prefrl.commands.labels import Labels
+from prefrl.commands.report import Report
 from prefrl.commands.resume import Resume
 from prefrl.commands.train import Train
+from prefrl.commands.watch import Watch
 from prefrl.errors import Interrupted, PrefrlError
 
 Verb = (
     Annotated[Train, tyro.conf.subcommand("train", prefix_name=False)]
     | Annotated[Resume, tyro.conf.subcommand("resume", prefix_name=False)]
+    | Annotated[Report, tyro.conf.subcommand("report", prefix_name=False)]
+    | Annotated[Watch, tyro.conf.subcommand("watch", prefix_name=False)]
+    | Annotated[Labels, tyro.conf.subcommand("labels", prefix_name=False)]
+    | Annotated[Doctor, tyro.conf.subcommand("doctor", prefix_name=False)]
 )
 
 
