@@ -1,0 +1,378 @@
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from worlds import clip
+
+from prefrl import fitting
+from prefrl.choice import choice_loss
+from prefrl.comparisons import Comparison, query_id
+from prefrl.control.networks import MLPReward
+from prefrl.ensemble import RewardEnsemble
+from prefrl.fitting import FitConfig, adapt_weight_decay, bag_counts, fit
+from prefrl.segments import Segment, SegmentBatch, collate
+
+WEIGHTS = np.array([2.0, -1.0, 0.0])  # what the synthetic labeler likes of an observation
+QUICK = FitConfig(first_epochs=3, updates=4, batch_size=8, adaptation=1.0)
+
+
+def clips(n: int, *, steps: int = 5, seed: int = 0) -> list[Segment]:
+    rng = np.random.default_rng(seed)
+    return [clip(rng.normal(size=(steps, 3))) for _ in range(n)]
+
+
+def answered(options: Sequence[Segment]) -> Comparison:
+    """The best by WEIGHTS."""
+    best = int(np.argmax([(option.obs @ WEIGHTS).sum() for option in options]))
+    return Comparison(tuple(options), tuple(float(i == best) for i in range(len(options))))
+
+
+def pairs(n: int, *, seed: int = 0) -> list[Comparison]:
+    rng, pool = np.random.default_rng(seed), clips(2 * n, seed=seed)
+    return [answered([pool[i] for i in rng.choice(len(pool), 2, replace=False)]) for _ in range(n)]
+
+
+def perceptrons(members: int = 3, *, seed: int = 0) -> RewardEnsemble:
+    generator = torch.Generator().manual_seed(seed)
+    net = MLPReward(obs_size=3, act_size=1, discrete=False, members=members, hidden=16, generator=generator)
+    return RewardEnsemble(net, credit="each_step")
+
+
+class Linear(nn.Module):
+    """Rewards are linear in observations: gradients can be written out, and no statistics move. Counts its calls."""
+
+    def __init__(self, members: int) -> None:
+        super().__init__()
+        self.members, self.calls = members, 0
+        self.weight = nn.Parameter(torch.randn(members, 3, generator=torch.Generator().manual_seed(1)) * 0.1)
+
+    def forward(self, batch: SegmentBatch) -> Tensor:
+        self.calls += 1
+        return torch.einsum("btd,ed->ebt", batch.obs, self.weight)
+
+
+def same(a: RewardEnsemble, b: RewardEnsemble) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+# ---- the bootstrap ---------------------------------------------------------------------------------------------------
+
+IDS = [f"{i:032x}" for i in range(20000)]
+
+
+def test_bags_are_bootstrap_samples() -> None:
+    """Drawn N of N: one of each on average, Poisson's variance, and 1/e of the comparisons held out."""
+    counts = bag_counts(IDS, 3)
+    assert counts.shape == (20000, 3)
+    for member in counts.T:
+        assert member.mean() == pytest.approx(1.0, abs=0.03)
+        assert member.var() == pytest.approx(1.0, abs=0.05)
+        assert (member == 0).mean() == pytest.approx(1 / math.e, abs=0.01)
+        assert (member == 1).mean() == pytest.approx(1 / math.e, abs=0.01)
+        assert (member == 2).mean() == pytest.approx(1 / math.e / 2, abs=0.01)
+    assert np.abs(np.corrcoef(counts.T) - np.eye(3)).max() < 0.03  # members draw independently
+
+
+def test_what_was_held_out_stays_held_out() -> None:
+    """imitation draws its split anew at each fit, so that it validates on what it has trained on."""
+    counts = bag_counts(IDS[:100], 3)
+    assert (bag_counts(IDS, 3)[:100] == counts).all()  # others arrived
+    assert (bag_counts(IDS[99::-1], 3)[::-1] == counts).all()  # in another order
+    assert (bag_counts(IDS[:100], 5)[:, :3] == counts).all()
+
+
+@pytest.mark.parametrize("member", range(3))
+def test_a_member_never_learns_from_what_is_outside_its_bag(member: int) -> None:
+    """Other answers there leave its weights as they are, to the bit; other answers inside do not."""
+    comparisons = pairs(40)
+    bag = bag_counts([query_id([s.id for s in c.options]) for c in comparisons], 3)[:, member]
+
+    def flipped(places: np.ndarray) -> list[Comparison]:
+        return [replace(c, mu=c.mu[::-1]) if at else c for c, at in zip(comparisons, places, strict=True)]
+
+    def weights(told: list[Comparison]) -> bytes:
+        ensemble = perceptrons()
+        fit(ensemble, told, QUICK, np.random.default_rng(0))
+        return b"".join(p[member].detach().numpy().tobytes() for p in ensemble.parameters())
+
+    assert weights(flipped(bag == 0)) == weights(comparisons)
+    assert weights(flipped(bag == 1)) != weights(comparisons)
+
+
+# ---- weight decay ----------------------------------------------------------------------------------------------------
+
+
+def test_weight_decay_keeps_validation_loss_in_proportion() -> None:
+    """Christiano et al. 2017: validation loss between 1.1 and 1.5 times training loss."""
+    assert adapt_weight_decay(0.1, 1.51, 1.2) == pytest.approx(0.12)
+    assert adapt_weight_decay(0.12, 1.09, 1.2) == pytest.approx(0.1)
+    for ratio in (1.1, 1.3, 1.5):
+        assert adapt_weight_decay(0.1, ratio, 1.2) == 0.1
+    assert adapt_weight_decay(30.0, 9.0, 1.2) == 30.0
+    assert adapt_weight_decay(1e-4, 0.5, 1.2) == 1e-4
+
+
+@pytest.mark.parametrize(("inside", "outside"), [(100, 1), (1, 100), (63, 37), (10, 90)])
+def test_the_ratio_is_one_of_means_per_comparison(inside: int, outside: int) -> None:
+    """imitation divides sums: with a tenth of the data held out its ratio is a ninth of what it should be."""
+    weights = torch.cat([torch.ones(2, inside), torch.zeros(2, outside)], dim=1)
+    losses = torch.where(weights > 0, 0.5, 0.7)
+    assert fitting._ratio(fitting._inside_outside(losses, weights)) == pytest.approx(1.4)
+    # In minibatches of unequal size, too.
+    parts = [fitting._inside_outside(losses[:, at], weights[:, at]) for at in (slice(0, 7), slice(7, None))]
+    assert fitting._ratio(sum(parts, torch.zeros(2, 2))) == pytest.approx(1.4)
+
+
+def test_a_comparison_drawn_twice_counts_twice_inside() -> None:
+    losses, weights = torch.tensor([[1.0, 4.0, 5.0, 7.0]]), torch.tensor([[2.0, 1.0, 0.0, 0.0]])
+    assert fitting._inside_outside(losses, weights).tolist() == [[6.0, 3.0], [12.0, 2.0]]
+
+
+def test_losses_are_per_comparison_whatever_their_number() -> None:
+    """A network that knows nothing loses log 2 a pair, inside and outside."""
+    for n in (10, 200):
+        ensemble = RewardEnsemble(Linear(3), credit="each_step")
+        with torch.no_grad():
+            ensemble.net.weight.zero_()
+        report = fit(ensemble, pairs(n), replace(QUICK, learning_rate=0.0), np.random.default_rng(0))
+        assert report.comparisons == n
+        assert report.loss == pytest.approx(math.log(2), rel=1e-4)
+        assert report.validation_loss == pytest.approx(math.log(2), rel=1e-4)
+
+
+def test_weight_decay_falls_when_nothing_is_overfitted_and_is_remembered() -> None:
+    ensemble = RewardEnsemble(Linear(3), credit="each_step")
+    with torch.no_grad():
+        ensemble.net.weight.zero_()
+    config = replace(QUICK, learning_rate=0.0, adaptation=1.25, weight_decay=0.1, first_epochs=2, updates=1)
+    report = fit(ensemble, pairs(20), config, np.random.default_rng(0))
+    assert report.weight_decay == pytest.approx(0.1 / 1.25**2)  # the ratio is 1 in both passes
+    report = fit(ensemble, pairs(20), config, np.random.default_rng(1))
+    assert report.weight_decay == pytest.approx(0.1 / 1.25**3)
+
+
+def test_weight_decay_rises_when_answers_are_noise() -> None:
+    rng = np.random.default_rng(0)
+    noise = [replace(c, mu=c.mu[:: rng.choice([1, -1])]) for c in pairs(40)]
+    config = FitConfig(first_epochs=150, batch_size=8, weight_decay=0.01, learning_rate=3e-3)
+    report = fit(perceptrons(), noise, config, np.random.default_rng(0))
+    assert report.weight_decay > 0.05
+    assert report.validation_loss > report.loss
+
+
+# ---- equal to the plain way ------------------------------------------------------------------------------------------
+
+
+def cases() -> dict[str, list[Comparison]]:
+    some = clips(12)
+    mixed_lengths = [clip(s.obs[: 1 + i % 5]) for i, s in enumerate(some)]
+    return {
+        "pairs": pairs(12),
+        "a segment in many questions": [answered([some[0], other]) for other in some[1:]],
+        "ties and soft answers": [Comparison((a, b), mu) for a, b, mu in zip(
+            some[:4], some[4:8], [(0.5, 0.5), (0.73, 0.27), (0.0, 1.0), (0.5, 0.5)], strict=True)],
+        "four options": [answered(some[i : i + 4]) for i in range(0, 9)],
+        "two to four options": [answered(some[i : i + 2 + i % 3]) for i in range(0, 9)],
+        "clips of many lengths": [answered(mixed_lengths[i : i + 3]) for i in range(0, 10)],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("case", cases())
+def test_one_update_equals_the_plain_loop(case: str) -> None:
+    """Over members, comparisons and options, each segment scored wherever it occurs, nothing padded."""
+    comparisons, members = cases()[case], 3
+    config = FitConfig(first_epochs=1, batch_size=100, weight_decay=0.3, adaptation=1.0)
+    ensemble = RewardEnsemble(Linear(members), credit="each_step")
+    plain = ensemble.net.weight.detach().clone().requires_grad_()
+    fit(ensemble, comparisons, config, np.random.default_rng(0))
+
+    bags = bag_counts([query_id([s.id for s in c.options]) for c in comparisons], members)
+    loss = torch.zeros(())
+    for member in range(members):
+        for comparison, count in zip(comparisons, bags[:, member], strict=True):
+            returns = torch.stack([(torch.tensor(s.obs) @ plain[member]).sum() for s in comparison.options])
+            loss = loss + float(count) * choice_loss(returns, torch.tensor(comparison.mu)) / len(comparisons)
+    optimizer = torch.optim.AdamW([plain], lr=1e-3, betas=(0.9, 0.99), weight_decay=0.3)
+    loss.backward()
+    optimizer.step()
+    torch.testing.assert_close(ensemble.net.weight, plain, atol=2e-6, rtol=0)
+
+
+def test_all_members_together_equal_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    together, comparisons, config = perceptrons(3), pairs(30), replace(QUICK, first_epochs=5)
+    alone = []
+    for member in range(3):
+        one = perceptrons(1)
+        state = perceptrons(3).state_dict()
+        one.load_state_dict({k: v[member : member + 1] if v.shape[:1] == (3,) else v for k, v in state.items()})
+        with monkeypatch.context() as patch:
+            patch.setattr(fitting, "bag_counts", lambda ids, _, m=member: bag_counts(ids, 3)[:, m : m + 1])
+            fit(one, comparisons, config, np.random.default_rng(0))
+        alone.append(one)
+    fit(together, comparisons, config, np.random.default_rng(0))
+    batch = collate([s for c in pairs(5, seed=9) for s in c.options])
+
+    def members(ensemble: RewardEnsemble) -> Tensor:
+        # Calibrated: a constant that is added to all rewards changes no choice, so its gradient is only rounding, of
+        # which Adam makes steps.
+        return (ensemble(batch) - ensemble.shift[:, None, None]) / ensemble.scale[:, None, None]
+
+    torch.testing.assert_close(members(together), torch.cat([members(one) for one in alone]), atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(together.scale, torch.cat([one.scale for one in alone]), atol=1e-4, rtol=1e-4)
+
+
+def test_one_forward_pass_a_minibatch() -> None:
+    """imitation calls its network once for each clip of each pair."""
+    ensemble = RewardEnsemble(Linear(3), credit="each_step")
+    fit(ensemble, pairs(20), replace(QUICK, first_epochs=2, batch_size=5), np.random.default_rng(0))
+    assert ensemble.net.calls == 2 * 4 + 1  # and one to calibrate
+
+
+def test_how_long_a_fit_lasts() -> None:
+    ensemble, config = perceptrons(), replace(QUICK, first_epochs=3, updates=7, batch_size=8)
+    fit(ensemble, pairs(20), config, np.random.default_rng(0))
+    assert int(ensemble.net.batches) == 3 * 3  # type: ignore[arg-type]
+    fit(ensemble, pairs(20), config, np.random.default_rng(0))
+    assert int(ensemble.net.batches) == 3 * 3 + 7  # type: ignore[arg-type]
+
+
+# ---- what comes of it ------------------------------------------------------------------------------------------------
+
+
+def test_it_learns_what_the_labeler_likes() -> None:
+    ensemble = perceptrons()
+    report = fit(ensemble, pairs(300), FitConfig(first_epochs=60), np.random.default_rng(0))
+    assert report.accuracy > 0.85
+    assert report.loss < 0.5
+    fresh = pairs(500, seed=5)
+    returns = ensemble.returns(collate([s for c in fresh for s in c.options])).view(3, -1, 2)
+    right = (returns.argmax(dim=-1) == torch.tensor([c.mu for c in fresh]).argmax(dim=-1)).float().mean(dim=1)
+    assert right.min() > 0.88
+
+
+def test_it_ends_calibrated_and_still() -> None:
+    ensemble, comparisons = perceptrons(), pairs(50)
+    fit(ensemble, comparisons, QUICK, np.random.default_rng(0))
+    assert not ensemble.training
+    asked = {s.id: s for c in comparisons for s in c.options}
+    batch = collate(list(asked.values()))
+    members = (ensemble(batch) - ensemble.shift[:, None, None]) / ensemble.scale[:, None, None]
+    torch.testing.assert_close(members.flatten(1).mean(dim=1), torch.zeros(3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(members.flatten(1).std(dim=1, correction=0), torch.ones(3), atol=1e-5, rtol=0)
+    before = {k: v.clone() for k, v in ensemble.state_dict().items()}
+    ensemble.reward(batch)
+    assert all(torch.equal(before[k], v) for k, v in ensemble.state_dict().items())
+
+
+def test_no_comparisons_change_nothing() -> None:
+    ensemble, rng = perceptrons(), np.random.default_rng(0)
+    report = fit(ensemble, [], FitConfig(), rng)
+    assert same(ensemble, perceptrons())
+    assert rng.random() == np.random.default_rng(0).random()
+    assert report.comparisons == 0
+    assert math.isnan(report.loss)
+    assert math.isnan(report.accuracy)
+    assert report.metrics["seconds_fitting"] == 0
+
+
+def test_the_same_generator_gives_the_same_fit() -> None:
+    fitted = [perceptrons() for _ in range(3)]
+    for ensemble, seed in zip(fitted, (0, 0, 1), strict=True):
+        fit(ensemble, pairs(20), QUICK, np.random.default_rng(seed))
+    assert same(fitted[0], fitted[1])
+    assert not same(fitted[0], fitted[2])
+
+
+def test_noise_bounds_what_one_wrong_answer_costs() -> None:
+    """mrahtz left the 10 % out; it does change gradients. With it no answer costs more than -log .05."""
+    a, b = clip(np.full((5, 3), 100.0)), clip(np.full((5, 3), -100.0))
+    weights = []
+    for noise, most in ((0.1, -math.log(0.05)), (0.0, math.inf)):
+        ensemble = RewardEnsemble(Linear(3), credit="each_step")
+        with torch.no_grad():
+            ensemble.net.weight.fill_(1.0)
+        report = fit(ensemble, [Comparison((a, b), (0.0, 1.0))], replace(QUICK, noise=noise), np.random.default_rng(0))
+        losses = [x for x in (report.loss, report.validation_loss) if not math.isnan(x)]
+        assert all(loss <= most + 1e-4 for loss in losses)
+        weights.append(ensemble.net.weight.detach().clone())
+    assert not torch.equal(weights[0], weights[1])
+
+
+@pytest.mark.parametrize(
+    "comparisons",
+    [
+        pairs(1),
+        pairs(2),
+        [Comparison(c.options, (0.5, 0.5)) for c in pairs(10)],
+        [answered([clip(np.full((5, 3), 1e10)), clip(np.full((5, 3), -1e10))])],
+        [answered([clip(np.zeros((5, 3))), clip(np.zeros((4, 3)))])],
+        [answered([clip(np.ones((1, 3))), *clips(3)]), *pairs(3)],
+    ],
+    ids=["one", "two", "only ties", "far out", "nothing varies", "mixed"],
+)
+def test_nan_never_appears(comparisons: list[Comparison]) -> None:
+    ensemble = perceptrons()
+    for _ in range(2):
+        report = fit(ensemble, comparisons, FitConfig(first_epochs=20), np.random.default_rng(0))
+        assert all(torch.isfinite(value.float()).all() for value in ensemble.state_dict().values())
+        batch = collate([s for c in comparisons for s in c.options])
+        assert torch.isfinite(ensemble.reward(batch)).all()
+        assert math.isfinite(report.weight_decay)
+        # Numbers or, where nothing lies outside or inside a bag, nothing; never infinite.
+        assert not any(math.isinf(value) for value in report.metrics.values())
+
+
+def test_ties_are_learned_as_ties_and_do_not_count_as_right_or_wrong() -> None:
+    report = fit(perceptrons(), [replace(c, mu=(0.5, 0.5)) for c in pairs(50)], QUICK, np.random.default_rng(0))
+    assert math.isnan(report.accuracy)
+    assert report.loss == pytest.approx(math.log(2), abs=0.05)
+
+
+# ---- the input normalizer --------------------------------------------------------------------------------------------
+
+
+def test_inputs_are_normalized_by_what_was_compared() -> None:
+    net = perceptrons(1).net
+    short, long = clip([[1.0, 10.0, 5.0]]), clip([[3.0, 30.0, 5.0], [5.0, 50.0, 5.0]])
+    batch = collate([short, long])
+    net.eval()
+    net(batch)
+    assert int(net.batches) == 0  # type: ignore[arg-type]
+    net.train()
+    net(batch)
+    assert net.mean.tolist() == pytest.approx([3.0, 30.0, 5.0, 0.0])  # type: ignore[union-attr]  # padding left out
+    expected = [8 / 3, 800 / 3, 0.0, 0.0]
+    assert net.variance.tolist() == pytest.approx(expected)  # type: ignore[union-attr]
+    net(collate([clip([[7.0, 30.0, 5.0]])]))  # the second batch weighs 1/2
+    assert net.mean.tolist() == pytest.approx([5.0, 30.0, 5.0, 0.0])  # type: ignore[union-attr]
+
+
+def test_what_lies_far_outside_is_not_extrapolated() -> None:
+    ensemble = perceptrons()
+    fit(ensemble, pairs(20), QUICK, np.random.default_rng(0))
+    far, farther = (collate([clip(np.full((1, 3), x))]) for x in (1e3, 1e6))
+    torch.testing.assert_close(ensemble(far), ensemble(farther))
+
+
+def test_padding_changes_no_reward() -> None:
+    ensemble = perceptrons()
+    fit(ensemble, pairs(20), QUICK, np.random.default_rng(0))
+    short, long = clips(1, steps=3)[0], clips(1, steps=9, seed=1)[0]
+    padded, plain = ensemble(collate([short, long]))[:, 0], ensemble(collate([short]))[:, 0]
+    torch.testing.assert_close(padded[:, :3], plain, atol=1e-6, rtol=1e-5)
+    assert padded[:, 3:].eq(0).all()
+
+
+def test_numbered_actions_are_one_hot() -> None:
+    net = MLPReward(obs_size=1, act_size=3, discrete=True, members=2, hidden=4, generator=torch.Generator())
+    net.eval()
+    rewards = net(collate([clip(np.zeros((3, 1)), act=np.arange(3))]))[:, 0]
+    with torch.no_grad():
+        hidden = [nn.functional.leaky_relu(net.w1[:, 1 + a] + net.b1[:, 0]) for a in range(3)]  # input is 0, then e_a
+        by_hand = [nn.functional.leaky_relu(torch.einsum("eh,ehk->ek", h, net.w2) + net.b2[:, 0]) for h in hidden]
+        expected = torch.cat([torch.einsum("eh,ehk->ek", h, net.w3) + net.b3[:, 0] for h in by_hand], dim=1)
+    torch.testing.assert_close(rewards, expected, atol=1e-5, rtol=1e-4)
