@@ -287,9 +287,16 @@ def create_folder(folder: Path, config: Mapping[str, Any]) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         hint = f"`prefrl resume {folder}` goes on with it" if (folder / "config.json").exists() else "it is not empty"
         raise PrefrlError(f"{folder} already exists: {hint}; or name another with --out")
-    with _writing(folder):
+    try:
         folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "config.json", config)
+        write_json(folder / "config.json", config)
+    except (OSError, PrefrlError) as error:
+        shutil.rmtree(folder, ignore_errors=True)  # it was not there or empty, and nothing has begun
+        cause = error if isinstance(error, OSError) else error.__cause__
+        raise PrefrlError(
+            f"cannot write {folder}: {getattr(cause, 'strerror', None) or cause}; make room, mend the permissions, or "
+            "name another folder with --out"
+        ) from error
 
 
 def read_config(folder: Path) -> dict[str, Any]:

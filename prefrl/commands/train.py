@@ -91,8 +91,10 @@ class Train:
                 raise PrefrlError(f"--{name} must be at least {least}, got {value}")
         if not 0 <= self.noise < 1:
             raise PrefrlError(f"--noise must be at least 0 and below 1, got {self.noise:g}")
-        if not self.clip_seconds > 0:
-            raise PrefrlError(f"--clip-seconds must be above 0, got {self.clip_seconds:g}")
+        if not 0 <= self.upfront <= 1:
+            raise PrefrlError(f"--upfront must be a share between 0 and 1, got {self.upfront:g}")
+        if not 0 < self.clip_seconds < math.inf:
+            raise PrefrlError(f"--clip-seconds must be above 0 and finite, got {self.clip_seconds:g}")
 
     def _resolved(self) -> dict[str, Any]:
         """Everything that the run will need, worked out: what config.json holds."""
