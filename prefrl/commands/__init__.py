@@ -1,6 +1,7 @@
 """The `prefrl` command: one file a verb. Nothing heavy is imported before a verb runs."""
 
 import errno
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -27,19 +28,25 @@ Verb = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb. Exit codes: 0 done, 2 the user can mend it, 75 interrupted and resumable."""
-    verb = tyro.cli(
-        Verb,  # type: ignore[arg-type]
-        prog="prefrl",
-        description="Learn a reward from comparisons, and a policy from that reward.",
-        args=arguments,
-    )
     try:
+        verb = tyro.cli(
+            Verb,  # type: ignore[arg-type]
+            prog="prefrl",
+            description="Learn a reward from comparisons, and a policy from that reward.",
+            args=arguments,
+        )
         return int(verb.run())
     except PrefrlError as error:
         print(f"prefrl: {error}", file=sys.stderr)
         return 2
     except Interrupted:
         return 75
+    except KeyboardInterrupt:  # before training began, which catches the signal itself, or in another verb
+        print("prefrl: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has had enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
         # What a full disk or a missing permission stopped, wherever it happened; anything else is a bug of ours.
         if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT):

@@ -104,7 +104,7 @@ class Train:
         from prefrl.labelers import Oracle
         from prefrl.loop import LoopConfig
 
-        task = find_task(self.task, clip_seconds=self.clip_seconds)
+        task = find_task(self.task, clip_seconds=self.clip_seconds, continuous=self.algo == "sac")
         learner = default_config(self.algo)
         if self.entropy_bonus is not None:
             learner = replace(learner, entropy_bonus=self.entropy_bonus)

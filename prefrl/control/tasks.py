@@ -45,12 +45,13 @@ class Task:
         return gymnasium.make(self.env_id, disable_env_checker=True, **settings)
 
 
-def find_task(name: str, *, clip_seconds: float) -> Task:
+def find_task(name: str, *, clip_seconds: float, continuous: bool = False) -> Task:
     """The task of that name, or the Gymnasium environment of that id ("Pusher-v5", "module:Id-v0").
 
     A clip lasts `clip_seconds` (1.5 in Christiano et al. 2017, appendix A.1) when it is shown, which is simulated time but for
     simulations of more than 40 steps a second (`CLIP_FPS`), and at most half an episode.
-    Raises PrefrlError if there is none, or if its observations are no vector or its actions neither Box nor Discrete.
+    Raises PrefrlError if there is none, if its observations are no vector or its actions neither Box nor Discrete, or if
+    they are Discrete where they must be `continuous`, as SAC's.
     """
     env_id = TASKS.get(name, name)
     try:
@@ -59,6 +60,10 @@ def find_task(name: str, *, clip_seconds: float) -> Task:
         raise PrefrlError(_unknown(name, error)) from error
     try:
         _check_spaces(name, env)
+        if continuous and not isinstance(env.action_space, spaces.Box):
+            raise PrefrlError(
+                f"task {name!r} acts in {env.action_space}, but sac needs continuous actions; take --algo ppo or trpo"
+            )
         limit = env.spec.max_episode_steps if env.spec else None
         dt = getattr(env.unwrapped, "dt", None)
         fps = 1.0 / float(dt) if isinstance(dt, float) else float(env.metadata.get("render_fps") or 20.0)

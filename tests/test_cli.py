@@ -1,0 +1,459 @@
+"""The command, end to end."""
+
+import csv
+import errno
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prefrl.commands import main
+from prefrl.runs import Run
+from prefrl.store import PreferenceStore
+
+PREFRL = [sys.executable, "-c", "import sys; from prefrl.commands import main; sys.exit(main())"]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+TINY = ["--labels", "20", "--steps", "4000"]
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """Training catches signals; the tests' own handling comes back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+    return content
+
+
+# ---- help ------------------------------------------------------------------------------------------------------------
+
+
+def test_help_is_quick() -> None:
+    """Under half a second, best of a few since other work may be going on."""
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        done = subprocess.run([*PREFRL, "--help"], capture_output=True, text=True, env=ENVIRONMENT, check=True)
+        seconds.append(time.perf_counter() - started)
+        assert "train" in done.stdout
+        assert "resume" in done.stdout
+        if seconds[-1] < 0.5:
+            break
+    assert min(seconds) < 0.5
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["resume", "--help"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys; from prefrl.commands import main\n"
+        f"try: main({arguments})\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'gymnasium', 'stable_baselines3', 'numpy', 'matplotlib', 'mujoco'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=ENVIRONMENT)
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    with subprocess.Popen([*PREFRL, "train", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert b"Traceback" not in process.stderr.read()
+
+
+# ---- training --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli") / "run"
+    assert main(["train", "moving-dot", *TINY, "--seed", "3", "--out", str(folder), "--quiet"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was stopped after its first round."""
+    folder = tmp_path_factory.mktemp("cli") / "stopped"
+    real = Run.save
+
+    def save(run: Run, *args: Any, **kwargs: Any) -> None:
+        real(run, *args, **kwargs)
+        run._stop.set()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "save", save)
+        assert main(["train", "moving-dot", *TINY, "--seed", "3", "--out", str(folder), "--quiet"]) == 75
+    return folder
+
+
+@pytest.fixture
+def stopped(interrupted: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be harmed."""
+    return Path(shutil.copytree(interrupted, tmp_path / "stopped"))
+
+
+def test_what_a_run_leaves(finished: Path) -> None:
+    names = {path.name for path in finished.iterdir()}
+    assert {"config.json", "metrics.csv", "summary.json", "preferences.db", "checkpoints"} <= names
+    columns = {"steps", "labels", "true_return", "predicted_return", "reward_accuracy", "reward_loss", "seconds"}
+    table = rows(finished)
+    assert columns <= set(table[0])
+    config = json.loads((finished / "config.json").read_text())
+    assert len(table) == config["rounds"] >= 2
+    assert {"task", "labels", "steps", "seed", "algo", "reward", "command", "versions", "commit"} <= set(config)
+    assert (config["task"], config["labels"], config["seed"]) == ("moving-dot", 20, 3)
+    result = summary(finished)
+    expected = {"task", "reward", "labels", "steps", "seed", "true_return", "random_return", "wall_seconds"}
+    assert expected | {"steps_per_second", "seconds_fitting"} <= set(result)
+    assert (result["task"], result["reward"], result["seed"], result["episodes"]) == ("moving-dot", "learned", 3, 20)
+    assert result["steps"] == float(table[-1]["steps"]) >= 4000
+    assert result["steps_per_second"] == pytest.approx(result["steps"] / result["wall_seconds"])
+    assert result["seconds_fitting"] == pytest.approx(sum(float(row["seconds_fitting"]) for row in table))
+    assert -60 < result["random_return"] < -45
+
+
+def test_labels_are_spent_exactly(finished: Path) -> None:
+    with PreferenceStore(finished / "preferences.db") as store:
+        assert store.asked == len(store) == 20
+        assert {answer.labeler for answer in store.answers()} == {"oracle"}
+    assert summary(finished)["labels"] == 20
+    labels = [int(row["labels"]) for row in rows(finished)]
+    assert labels == sorted(labels)
+    assert labels[0] == 5  # a quarter up front
+    assert labels[-1] == 20
+
+
+def test_resuming_a_finished_run_says_so(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (finished / "summary.json").read_bytes()
+    assert main(["resume", str(finished)]) == 0
+    assert "is finished already" in capsys.readouterr().out
+    assert (finished / "summary.json").read_bytes() == before
+
+
+def test_an_interrupted_run_resumes_to_the_same_end(finished: Path, stopped: Path) -> None:
+    """The policy that comes of it is the same, so its evaluation is, too."""
+    assert len(rows(stopped)) == 1
+    assert main(["resume", str(stopped), "--quiet"]) == 0
+    timed = {"wall_seconds", "steps_per_second", "seconds_fitting"}
+    results = [{k: v for k, v in summary(folder).items() if k not in timed} for folder in (finished, stopped)]
+    assert results[0] == results[1]
+
+
+def test_the_baseline_asks_nobody(tmp_path: Path) -> None:
+    folder = tmp_path / "baseline"
+    assert main(["train", "moving-dot", *TINY, "--reward", "true", "--out", str(folder), "--quiet"]) == 0
+    result = summary(folder)
+    assert (result["reward"], result["labels"], result["asked"]) == ("true", 0, 0)
+    assert result["seconds_fitting"] == 0
+    assert all(row["reward_accuracy"] == "" for row in rows(folder))
+
+
+@pytest.mark.parametrize("arguments", [["--algo", "trpo"], ["--acquisition", "information-gain", "--members", "2"]])
+def test_other_settings_train_too(arguments: list[str], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    assert main(["train", "moving-dot", *TINY, *arguments, "--out", str(folder), "--quiet"]) == 0
+    assert summary(folder)["labels"] == 20
+
+
+def test_an_irrational_oracle(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    settings = ["--oracle-mistake", "1", "--oracle-gamma", "0.9", "--oracle-beta", "2"]
+    assert main(["train", "moving-dot", *TINY, *settings, "--out", str(folder), "--quiet"]) == 0
+    with PreferenceStore(folder / "preferences.db") as store:
+        assert {answer.labeler for answer in store.answers()} == {"oracle:beta=2,gamma=0.9,mistake=1"}
+
+
+def test_a_run_has_a_name_unless_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "prefrl/MovingDot-v0", *TINY, "--quiet"]) == 0
+    assert (tmp_path / "runs" / "prefrl-MovingDot-v0-ppo-20-oracle-seed0" / "summary.json").exists()
+
+
+# ---- bad input -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a command that must fail with one sentence, and return it."""
+
+    def run(*arguments: object) -> str:
+        assert main([str(argument) for argument in arguments]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("prefrl: ")
+        assert said.count("\n") == 1
+        assert "Traceback" not in said
+        return said
+
+    return run
+
+
+def test_a_sentence_and_an_exit_code(tmp_path: Path) -> None:
+    """In a process of its own: nothing else on stderr, and the folder does not exist."""
+    arguments = [*PREFRL, "train", "hoper", "--out", str(tmp_path / "run")]
+    done = subprocess.run(arguments, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("prefrl: no task 'hoper'; did you mean 'hopper'")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--labels", "0"], "--labels must be at least 1, got 0"),
+        (["--labels", "-5"], "--labels must be at least 1, got -5"),
+        (["--steps", "0"], "--steps must be at least 1, got 0"),
+        (["--seed", "-1"], "--seed must be at least 0, got -1"),
+        (["--members", "0"], "--members must be at least 1, got 0"),
+        (["--threads", "0"], "--threads must be at least 1"),
+        (["--fit-updates", "0"], "--fit-updates must be at least 1"),
+        (["--noise", "1"], "--noise must be at least 0 and below 1, got 1"),
+        (["--noise", "nan"], "--noise must be"),
+        (["--upfront", "1.5"], "--upfront must be a share between 0 and 1, got 1.5"),
+        (["--upfront", "nan"], "--upfront must be"),
+        (["--clip-seconds", "0"], "--clip-seconds must be above 0 and finite, got 0"),
+        (["--clip-seconds", "inf"], "--clip-seconds must be above 0 and finite, got inf"),
+        (["--oracle-mistake", "2"], "mistake of an oracle must be between 0 and 1, got 2"),
+        (["--oracle-beta", "0"], "beta of an oracle must be above 0"),
+        (
+            ["--labels", "5000", "--steps", "1000"],
+            "5000 comparisons of clips of 15 steps need at least 75,000 steps, one new clip each, but --steps is 1,000"
+            ": ask at most --labels 66, or train longer",
+        ),
+    ],
+)
+def test_numbers_that_cannot_be(
+    arguments: list[str], sentence: str, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    assert sentence in refused("train", "moving-dot", *arguments, "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_existing_folder_is_left_alone(finished: Path, refused: Callable[..., str]) -> None:
+    before = {path.name: path.stat().st_mtime_ns for path in finished.iterdir()}
+    assert f"`prefrl resume {finished}` goes on with it" in refused("train", "moving-dot", *TINY, "--out", finished)
+    assert {path.name: path.stat().st_mtime_ns for path in finished.iterdir()} == before
+
+
+def test_sac_needs_continuous_actions(refused: Callable[..., str], tmp_path: Path) -> None:
+    said = refused("train", "moving-dot", *TINY, "--algo", "sac", "--out", tmp_path / "run")
+    assert "Discrete(5)" in said
+    assert "--algo ppo" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_resume_of_what_is_no_run(refused: Callable[..., str], tmp_path: Path) -> None:
+    assert "is not a run: it has no config.json" in refused("resume", tmp_path)
+    assert "is not a run" in refused("resume", tmp_path / "nowhere")
+
+
+def test_resume_of_a_torn_configuration(refused: Callable[..., str], stopped: Path) -> None:
+    path = stopped / "config.json"
+    path.write_text(path.read_text()[:100])
+    assert "config.json is not a run's configuration" in refused("resume", stopped)
+
+
+def test_resume_of_another_version_s_run(refused: Callable[..., str], stopped: Path) -> None:
+    config = json.loads((stopped / "config.json").read_text())
+    (stopped / "config.json").write_text(json.dumps({**config, "format": 99}))
+    assert "was begun by another version of prefrl (format 99, this one" in refused("resume", stopped)
+
+
+def test_resume_with_a_corrupt_store(refused: Callable[..., str], stopped: Path) -> None:
+    path = stopped / "preferences.db"
+    content = bytearray(path.read_bytes())
+    content[4096:12288] = b"\xa5" * 8192
+    path.write_bytes(content)
+    for companion in ("-wal", "-shm"):
+        path.with_name(path.name + companion).unlink(missing_ok=True)
+    assert "damaged" in refused("resume", stopped)
+    assert len(rows(stopped)) == 1
+
+
+def test_resume_with_a_store_that_is_none(refused: Callable[..., str], stopped: Path) -> None:
+    path = stopped / "preferences.db"
+    path.write_text("Dear diary, today I learned to walk. " * 100)
+    assert "is not a preference store" in refused("resume", stopped)
+    assert path.read_text().startswith("Dear diary")
+    path.unlink()
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE recipes (name)")
+    assert "is a database of another program" in refused("resume", stopped)
+
+
+def test_resume_with_another_version_s_store(refused: Callable[..., str], stopped: Path) -> None:
+    with closing(sqlite3.connect(stopped / "preferences.db")) as store:
+        store.execute("PRAGMA user_version = 99")
+    assert "has format 99, this prefrl reads format 1" in refused("resume", stopped)
+
+
+def test_resume_without_its_store(refused: Callable[..., str], stopped: Path) -> None:
+    """Not asked anew behind the user's back."""
+    for path in stopped.glob("preferences.db*"):
+        path.unlink()
+    assert "holds 0 questions, but 5 were asked up to the checkpoint" in refused("resume", stopped)
+
+
+def test_a_torn_checkpoint_is_no_obstacle(stopped: Path) -> None:
+    (stopped / "checkpoints" / "000000" / "learner.safetensors").write_bytes(b"torn")
+    assert main(["resume", str(stopped), "--quiet"]) == 0
+    assert summary(stopped)["labels"] == 20
+
+
+def test_a_full_disk(refused: Callable[..., str], stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("prefrl.runs.save_file", full)
+        said = refused("resume", stopped, "--quiet")
+    assert "No space left on device; the last whole checkpoint and all answers are kept: make room" in said
+    assert main(["resume", str(stopped), "--quiet"]) == 0  # with room again
+    assert summary(stopped)["labels"] == 20
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_is_read_only(refused: Callable[..., str], tmp_path: Path, stopped: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    assert "Permission denied" in refused("train", "moving-dot", *TINY, "--out", tmp_path / "locked" / "run")
+    for path in (stopped, stopped / "checkpoints"):
+        path.chmod(0o500)
+    assert "cannot write" in refused("resume", stopped)
+
+
+def test_a_world_that_breaks(refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken_world_of_a_test.py").write_text(
+        "import gymnasium, numpy as np\n"
+        "from prefrl_envs.moving_dot import MovingDot\n"
+        "class Broken(MovingDot):\n"
+        "    def step(self, action):\n"
+        "        obs, reward, *rest = super().step(action)\n"
+        "        return obs, float('nan'), *rest\n"
+        "gymnasium.register('BrokenWorldOfATest-v0', Broken, max_episode_steps=50)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    said = refused("train", "broken_world_of_a_test:BrokenWorldOfATest-v0", *TINY, "--out", tmp_path / "run", "--quiet")
+    assert "environment BrokenWorldOfATest-v0 gave a reward with NaN or infinity at step 0" in said
+
+
+# ---- signals ---------------------------------------------------------------------------------------------------------
+
+
+def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [*PREFRL, "train", "moving-dot", "--out", str(folder), *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+
+
+def wait_for(there: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    while not there():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_a_run_that_can_be_resumed(number: signal.Signals, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with started(folder, "--labels", "20", "--steps", "12000") as process:
+        wait_for((folder / "checkpoints" / "000000").exists, process)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 75, (out, err)
+    assert f"Go on with: prefrl resume {folder}" in out
+    assert err == ""
+    assert not (folder / "summary.json").exists()
+    before = len(rows(folder))
+    assert before >= 1
+    assert main(["resume", str(folder), "--quiet"]) == 0
+    assert summary(folder)["labels"] == 20
+    assert [int(row["round"]) for row in rows(folder)] == list(range(len(rows(folder))))
+
+
+def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
+    """Also while something long goes on that does not ask whether to stop."""
+    code = (
+        "import sys, time, prefrl.control.learner as learner\n"
+        "from prefrl.commands import main\n"
+        "def rollout(self, steps):\n"
+        "    print('busy', flush=True)\n"
+        "    time.sleep(60)\n"
+        "learner.ControlLearner.rollout = rollout\n"
+        f"main(['train', 'moving-dot', '--labels', '20', '--steps', '4000', '--out', {str(tmp_path / 'run')!r}])"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+    ) as process:
+        assert process.stdout is not None
+        while process.stdout.readline() != "busy\n":
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=5) == -signal.SIGTERM
+
+
+def test_a_signal_while_it_starts_is_no_traceback(tmp_path: Path) -> None:
+    with started(tmp_path / "run", *TINY) as process:
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode in (75, 130, -signal.SIGINT)
+    assert "Traceback" not in err or process.returncode == -signal.SIGINT  # before our first line ran
+
+
+# ---- people ----------------------------------------------------------------------------------------------------------
+
+
+def test_people_answer_from_another_process(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with started(folder, "--labels", "6", "--steps", "4000", "--labeler", "people") as process:
+        assert process.stdout is not None
+        lines = []
+        while "waiting" not in (line := process.stdout.readline()):
+            assert line, process.communicate()
+            lines.append(line)
+        assert line == f"waiting for 2 of 2 answers; label them with: prefrl label {folder}\n"
+        with PreferenceStore(folder / "preferences.db") as store:
+            assert store.asked == 2
+            while process.poll() is None:
+                for query in store.pending():
+                    store.answer(query, (0.0, 1.0), labeler="ada")
+                time.sleep(0.05)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, (out, err)
+    assert summary(folder)["labels"] == 6
+    assert json.loads((folder / "config.json").read_text())["labeler"] == "people"
+
+
+def test_waiting_for_people_can_be_stopped(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with started(folder, *TINY, "--labeler", "people") as process:
+        assert process.stdout is not None
+        while "waiting" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=10)
+    assert process.returncode == 75, (out, err)
+    assert "prefrl resume" in out
