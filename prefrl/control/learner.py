@@ -45,7 +45,8 @@ class LearnerConfig:
     learning_rate: float = 1e-3
     gamma: float = 0.99
     gae_lambda: float = 0.95
-    entropy_bonus: float = 0.0
+    entropy_bonus: float = 0.01
+    """Christiano et al. 2017, appendix A.1. It matters: a reward that still changes must find a policy that still explores."""
     initial_log_std: float = -0.5
     """Logarithm of the standard deviation of actions at first, where they are continuous."""
     hidden: int = 64
