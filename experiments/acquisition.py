@@ -1,7 +1,7 @@
 """Which query to ask? The measurement behind the default of --acquisition.
 
-    python experiments/acquisition.py run
-    python experiments/acquisition.py table   # experiments/results/acquisition.md from the committed data
+python experiments/acquisition.py run
+python experiments/acquisition.py table   # experiments/results/acquisition.md from the committed data
 """
 
 import sys
@@ -10,7 +10,7 @@ from typing import Any
 
 from sweeping import RESULTS, carry_out, interval, load
 
-TASKS = ("cheetah", "hopper", "reacher")
+TASKS = ("cheetah", "hopper")
 RULES = ("uniform", "disagreement", "entropy", "information-gain", "mixture")
 SEEDS = range(3)
 # Few comparisons, so that it matters which.
@@ -23,7 +23,7 @@ ROWS = {
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:
-    """Markdown: one row a rule; each task's returns divided by their mean over all rules, so that tasks weigh the same."""
+    """Markdown: one row a rule; returns are divided by their mean over all rules, so that tasks weigh the same."""
     returns: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
     correlation: dict[str, list[float]] = defaultdict(list)
     accuracy: dict[str, list[float]] = defaultdict(list)
@@ -57,9 +57,9 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     commits = sorted({(r["config"]["commit"] or "?")[:12] for r in results.values()})
     lines += [
         "",
-        "Return above random after 200,000 steps and 200 comparisons, divided by the mean over all rules of the same task "
-        f"(1 is average); ± is half the 95 % t-interval over seeds {', '.join(map(str, SEEDS))}. Commits {', '.join(commits)}; "
-        "made by `python experiments/acquisition.py run` and `table` from `experiments/results/acquisition/`.",
+        "Return above random after 200,000 steps and 200 comparisons, divided by the mean over all rules of the same "
+        f"task (1 is average); ± is half the 95 % t-interval over seeds {', '.join(map(str, SEEDS))}. "
+        f"Commits {', '.join(commits)}; made by `python experiments/acquisition.py run` and `table` from `experiments/results/acquisition/`.",
     ]
     return "\n".join(lines) + "\n"
 
