@@ -59,7 +59,8 @@ def table(results: dict[str, dict[str, Any]]) -> str:
         "",
         "Return above random after 200,000 steps and 200 comparisons, divided by the mean over all rules of the same "
         f"task (1 is average); ± is half the 95 % t-interval over seeds {', '.join(map(str, SEEDS))}. "
-        f"Commits {', '.join(commits)}; made by `python experiments/acquisition.py run` and `table` from `experiments/results/acquisition/`.",
+        f"Commits {', '.join(commits)}; made by `python experiments/acquisition.py run` and `table` from "
+        "`experiments/results/acquisition/`.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -1,7 +1,7 @@
 """Does a policy learned from 700 comparisons match one that saw the reward?
 
-    python experiments/learning.py run     # what is missing, two at a time; hours from nothing, resumable after any kill
-    python experiments/learning.py table   # experiments/results/learning.md and learning.png from the committed data
+python experiments/learning.py run     # what is missing, two at a time; hours from nothing, resumable after any kill
+python experiments/learning.py table   # experiments/results/learning.md and learning.png from the committed data
 """
 
 import sys
@@ -9,7 +9,6 @@ from collections import defaultdict
 from typing import Any
 
 import numpy as np
-
 from sweeping import RESULTS, carry_out, interval, load, normalized
 
 TASKS = {"cheetah": 1_000_000, "hopper": 1_000_000, "reacher": 1_000_000}
@@ -51,10 +50,10 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     commits = sorted({(r["config"]["commit"] or "?")[:12] for r in results.values()})
     lines += [
         "",
-        "True return: mean over seeds of the mean of 20 fresh episodes of the final policy, acting deterministically; ± is half "
-        "the 95 % t-interval over seeds. Normalized score: (return - random) / (mean true-reward return - random). "
-        f"Seeds {', '.join(map(str, SEEDS))}; commits {', '.join(commits)}; made by `python experiments/learning.py run` and "
-        "`table` from `experiments/results/learning/`.",
+        "True return: mean over seeds of the mean of 20 fresh episodes of the final policy, acting deterministically; "
+        "± is half the 95 % t-interval over seeds. Normalized score: (return - random) / (mean true-reward return - "
+        f"random). Seeds {', '.join(map(str, SEEDS))}; commits {', '.join(commits)}; made by "
+        "`python experiments/learning.py run` and `table` from `experiments/results/learning/`.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -70,7 +69,9 @@ def plot(results: dict[str, dict[str, Any]]) -> None:
     styles = {"true": ("true reward", "#0072B2", "--"), "learned": ("700 comparisons", "#D55E00", "-")}
     for axis, task in zip(axes, TASKS, strict=True):
         for reward, (label, color, dash) in styles.items():
-            curves = [r["curve"] for r in results.values() if (r["summary"]["task"], r["summary"]["reward"]) == (task, reward)]
+            curves = [
+                r["curve"] for r in results.values() if (r["summary"]["task"], r["summary"]["reward"]) == (task, reward)
+            ]
             grid = np.array(curves[0]["steps"])
             values = np.array([np.interp(grid, c["steps"], c["true_return"]) for c in curves])
             axis.plot(grid / 1e6, values.mean(0), dash, color=color, label=f"{label} (n={len(curves)})")

@@ -1,6 +1,6 @@
 """Put the tables that experiments made into the README, between its markers.
 
-    python experiments/readme.py
+python experiments/readme.py
 """
 
 import json
@@ -21,9 +21,10 @@ def benchmarks() -> str:
         lines += [f"| {unit}: {ratio} | {value:.2f} | {len(turns)} |" for ratio, value in result["ratios"].items()]
     lines += [
         "",
-        "Medians over turns. *plain* is Stable-Baselines3's PPO on DummyVecEnv and VecNormalize, *true* and *learned* are "
-        "`prefrl train cheetah --steps 300000` on the true reward and on 700 comparisons, all with one thread and the same "
-        "settings; *loop* fits member by member and pair by pair; *limit* is the matrix products alone at this core's best.",
+        "Medians over turns. *plain* is Stable-Baselines3's PPO on DummyVecEnv and VecNormalize; *true* and *learned* "
+        "are `prefrl train cheetah --steps 300000` on the true reward and on 700 comparisons, all with one thread and "
+        "the same settings; *loop* fits member by member and pair by pair; *limit* is the matrix products alone at "
+        "this core's best.",
     ]
     return "\n".join(lines) + "\n"
 

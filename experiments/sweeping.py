@@ -1,7 +1,8 @@
 """Run what is missing of a list of runs, two at a time, and keep what came of it as data.
 
-Runs live in runs/experiments (not committed); a run that was killed goes on where it was, one that failed is named with its log.
-What is committed is a JSON file a run in experiments/results: settings, versions, commit, summary and curve.
+Runs live in runs/experiments (not committed); a run that was killed goes on where it was, one that failed is named
+with its log. What is committed is a JSON file a run in experiments/results: settings, versions, commit, summary and
+curve.
 """
 
 import csv

@@ -41,7 +41,7 @@ def uniform(returns: Tensor) -> Tensor:
 
 
 def mixture(first: Acquisition, second: Acquisition, *, share: float) -> Acquisition:
-    """In turns the best by `first` and the best by `second` of those not yet taken; `first` has that share of the turns."""
+    """In turns the best by `first` and by `second` of those not yet taken; `first` has that share of the turns."""
 
     def score(returns: Tensor) -> Tensor:
         orders = [torch.argsort(rule(returns), descending=True, stable=True).tolist() for rule in (first, second)]

@@ -66,9 +66,9 @@ class FitReport:
 def bag_counts(ids: Sequence[str], members: int) -> np.ndarray:
     """[N, E] how often each member's bootstrap sample holds each comparison.
 
-    Poisson(1), the limit of drawing N of N with replacement (Oza and Russell 2001), so 1/e of the comparisons are outside of
-    each bag. The draw is a hash of the comparison's id: it never changes as others arrive, and what was once held out
-    from a member stays held out.
+    Poisson(1), the limit of drawing N of N with replacement (Oza and Russell 2001), so 1/e of the comparisons are
+    outside of each bag. The draw is a hash of the comparison's id: it never changes as others arrive, and what was
+    once held out from a member stays held out.
     """
     digests = b"".join(hashlib.shake_128(i.encode()).digest(8 * members) for i in ids)
     chance = np.frombuffer(digests, "<u8").reshape(len(ids), members) / 2.0**64
@@ -90,8 +90,8 @@ def fit(
 ) -> FitReport:
     """Fit all members at once, each to its own bootstrap sample; ends calibrated on the segments that were asked about.
 
-    Minibatches are shared and weighted by how often each member's bag holds a comparison, so that one forward pass serves
-    all members, and those outside a bag give its validation loss for nothing. No comparisons: nothing changes.
+    Minibatches are shared and weighted by how often each member's bag holds a comparison, so that one forward pass
+    serves all members, and those outside a bag give its validation loss for nothing. No comparisons: nothing changes.
     """
     started = time.perf_counter()
     if not comparisons:
@@ -112,14 +112,14 @@ def fit(
     while left > 0:
         order = torch.from_numpy(rng.permutation(len(comparisons)))
         sums = torch.zeros(2, 2)  # (inside, outside the bags) x (loss, count)
-        for chosen in order.split(config.batch_size)[:left]:
+        for chosen in torch.split(order, config.batch_size)[:left]:
             options, inverse = torch.unique(index[chosen], return_inverse=True)
             returns = ensemble.returns(batch[options])[:, inverse]  # [E, b, K]
             losses = choice_loss(_absent(returns, index[chosen]), mu[chosen], noise=config.noise)  # [E, b]
             weights = bags[:, chosen]
             optimizer.param_groups[0]["weight_decay"] = float(ensemble.weight_decay)
             optimizer.zero_grad()
-            ((weights * losses).sum() / len(chosen)).backward()
+            torch.autograd.backward((weights * losses).sum() / len(chosen))
             optimizer.step()
             sums += _inside_outside(losses.detach(), weights)
             left -= 1

@@ -1,7 +1,7 @@
 """The algorithm, on one screen."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -47,7 +47,7 @@ class LoopConfig:
     steps_per_round: int
     candidates_per_query: int = 10
     options: int = 2
-    fit: FitConfig = FitConfig()
+    fit: FitConfig = field(default_factory=FitConfig)
 
 
 def train(
@@ -63,8 +63,8 @@ def train(
 ) -> None:
     """Learn a reward from comparisons, and a policy from that reward (Christiano et al. 2017, section 2.2).
 
-    `plan` says how many queries to ask in each round. Every generator of a round derives from the run's seed and the round,
-    so that a round which was cut off is repeated exactly: its questions are found asked, and its answers given.
+    `plan` says how many queries to ask in each round. Every generator of a round derives from the run's seed and the
+    round, so that a round which was cut off is repeated exactly: its questions are found asked, and its answers given.
     """
     segments = run.restore(learner, ensemble)
     if store.asked < run.asked:

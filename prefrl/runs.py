@@ -39,7 +39,8 @@ class Saves(Protocol):
 class Run:
     """One training run in a folder of its own.
 
-    `say` gets each round's metrics as they are logged. After a signal, `check` raises Interrupted at the next safe place.
+    `say` gets each round's metrics as they are logged. After a signal, `check` raises Interrupted at the next safe
+    place.
     """
 
     def __init__(self, folder: Path, *, seed: int, say: Callable[[Mapping[str, float]], None]) -> None:
@@ -267,7 +268,7 @@ def provenance() -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that this code runs from, with "-dirty" if files differ; None for an installed wheel."""
+    """The commit of the checkout that this code runs from, "-dirty" if files differ; None for an installed wheel."""
     try:
         answer = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],

@@ -5,7 +5,8 @@ import gymnasium
 __all__: list[str] = []
 
 _MUJOCO = "prefrl_envs.mujoco_tasks:"
-# The number of steps in an episode is Gymnasium's, but for the pendulums: their fall takes a second, not a thousand steps.
+# The number of steps in an episode is Gymnasium's, but for the pendulums: their fall takes a second, not a thousand
+# steps.
 for _name, _steps, _settings in (
     ("Hopper", 1000, {}),
     ("Walker", 1000, {}),
@@ -17,9 +18,5 @@ for _name, _steps, _settings in (
     ("Pendulum", 100, {}),
     ("DoublePendulum", 100, {}),
 ):
-    gymnasium.register(
-        id=f"prefrl/{_name}-v0", entry_point=_MUJOCO + _name, max_episode_steps=_steps, kwargs=_settings
-    )
-gymnasium.register(
-    id="prefrl/MovingDot-v0", entry_point="prefrl_envs.moving_dot:MovingDot", max_episode_steps=50
-)
+    gymnasium.register(id=f"prefrl/{_name}-v0", entry_point=_MUJOCO + _name, max_episode_steps=_steps, kwargs=_settings)
+gymnasium.register(id="prefrl/MovingDot-v0", entry_point="prefrl_envs.moving_dot:MovingDot", max_episode_steps=50)

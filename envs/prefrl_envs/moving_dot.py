@@ -1,4 +1,4 @@
-"""MovingDot: a dot in a square that should come to the middle; the smallest world in which preferences can be learned."""
+"""MovingDot: a dot in a square that should come to the middle; the smallest world to learn preferences in."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ class MovingDot(gymnasium.Env[np.ndarray, np.int64]):
     A random policy earns about -1 a step; the best goes straight to the middle, in 10 steps on average, and stays.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012  as Gymnasium declares it
 
     def __init__(self, render_mode: str | None = None) -> None:
         self.observation_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
@@ -24,7 +24,9 @@ class MovingDot(gymnasium.Env[np.ndarray, np.int64]):
         self.render_mode = render_mode
         self._dot = np.zeros(2, np.float32)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
         self._dot = self.np_random.uniform(-1.0, 1.0, 2).astype(np.float32)
         return self._dot.copy(), {}

@@ -1,7 +1,8 @@
 """The eight MuJoCo tasks of Christiano et al. 2017 (appendix A.1) on Gymnasium's v5 models.
 
-No task ends early: where Gymnasium would stop, a penalty stays that the agent must learn. Torque penalties are gone, because
-a person who watches a clip cannot see them. Reward terms follow `rl-teacher` (nottombrown/rl-teacher, rl_teacher/envs.py).
+No task ends early: where Gymnasium would stop, a penalty stays that the agent must learn. Torque penalties are gone,
+because a person who watches a clip cannot see them. Reward terms follow `rl-teacher` (nottombrown/rl-teacher,
+rl_teacher/envs.py).
 """
 
 from typing import Any
@@ -21,13 +22,13 @@ from gymnasium.envs.mujoco.walker2d_v5 import Walker2dEnv
 class _Endless(MujocoEnv):
     """Simulates, rewards and never ends; Gymnasium's class behind it supplies the model and the observation."""
 
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, np.float64, bool, bool, dict[str, Any]]:
         before = float(self.data.qpos[0])
         self.do_simulation(action, self.frame_skip)
         velocity = (float(self.data.qpos[0]) - before) / self.dt
         if self.render_mode == "human":
-            self.render()
-        return self._get_obs(), float(self._reward(velocity)), False, False, {}
+            self.render()  # type: ignore[no-untyped-call]
+        return self._get_obs(), np.float64(self._reward(velocity)), False, False, {}  # type: ignore[attr-defined]
 
     def _reward(self, velocity: float) -> float:
         """The task's reward in the state just reached; `velocity` is the root's, along x, in m/s."""
@@ -38,14 +39,14 @@ class Hopper(_Endless, HopperEnv):
     """Run forward on one leg: velocity + 1 + (height - 1), in m/s and m."""
 
     def _reward(self, velocity: float) -> float:
-        return velocity + 1.0 + (self.data.qpos[1] - 1.0)
+        return velocity + 1.0 + float(self.data.qpos[1] - 1.0)
 
 
 class Walker(_Endless, Walker2dEnv):
     """Walk forward on two legs: velocity + 1 + (height - 2), in m/s and m."""
 
     def _reward(self, velocity: float) -> float:
-        return velocity + 1.0 + (self.data.qpos[1] - 2.0)
+        return velocity + 1.0 + float(self.data.qpos[1] - 2.0)
 
 
 class Swimmer(_Endless, SwimmerEnv):
@@ -66,27 +67,31 @@ class Ant(_Endless, AntEnv):
     """Walk forward on four legs: velocity + (height - 1.2), in m/s and m."""
 
     def _reward(self, velocity: float) -> float:
-        return velocity + (self.data.qpos[2] - 1.2)
+        return velocity + float(self.data.qpos[2] - 1.2)
 
 
 class Reacher(_Endless, ReacherEnv):
     """Hold the fingertip at the target: minus their distance, in m."""
 
     def _reward(self, velocity: float) -> float:
-        return -float(np.linalg.norm(self.get_body_com("fingertip") - self.get_body_com("target")))
+        fingertip, target = self.data.body("fingertip").xpos, self.data.body("target").xpos
+        return -float(np.linalg.norm(fingertip - target))
 
 
 class Pendulum(_Endless, InvertedPendulumEnv):
     """Keep the pole upright: 1 - angle^2, in rad."""
 
     def _reward(self, velocity: float) -> float:
-        return 1.0 - self.data.qpos[1] ** 2
+        return 1.0 - float(self.data.qpos[1]) ** 2
 
 
 class DoublePendulum(_Endless, InvertedDoublePendulumEnv):
-    """Keep the tip of two poles up: 10 - .01 x^2 - (z - 2)^2 - .001 v1^2 - .005 v2^2 + 10 (z - 1), tip at (x, z), in m."""
+    """Keep the tip of two poles, at (x, z) in m, up.
+
+    10 - .01 x^2 - (z - 2)^2 - .001 v1^2 - .005 v2^2 + 10 (z - 1), with the angular velocities v in rad/s.
+    """
 
     def _reward(self, velocity: float) -> float:
         x, _, z = self.data.site_xpos[0]
         v1, v2 = self.data.qvel[1:3]
-        return 10.0 - 0.01 * x**2 - (z - 2.0) ** 2 - 1e-3 * v1**2 - 5e-3 * v2**2 + 10.0 * (z - 1.0)
+        return float(10.0 - 0.01 * x**2 - (z - 2.0) ** 2 - 1e-3 * v1**2 - 5e-3 * v2**2 + 10.0 * (z - 1.0))

@@ -1,8 +1,9 @@
 """How many comparisons a second the ensemble is fitted to, beside a plain loop and beside what the processor could do.
 
-Three members, two hidden layers of 64, clips of 50 steps of 17 + 6 numbers, minibatches of 64 comparisons, one thread. The
-loop does the same work as a straightforward program would: member by member, pair by pair, torch.nn.Linear layers and Adam.
-The limit is the time of the multiplications alone, at the speed that this processor's matrix product reaches at its best.
+Three members, two hidden layers of 64, clips of 50 steps of 17 + 6 numbers, minibatches of 64 comparisons, one thread.
+The loop does the same work as a straightforward program would: member by member, pair by pair, torch.nn.Linear layers
+and Adam. The limit is the time of the multiplications alone, at the speed that this processor's matrix product reaches
+at its best.
 
     python experiments/benchmarks/fit.py
 """
@@ -19,8 +20,8 @@ import torch
 import tyro
 from torch import nn
 
-from prefrl.comparisons import Comparison
 from prefrl.commands.training import keep_freed_memory
+from prefrl.comparisons import Comparison
 from prefrl.control.networks import MLPReward
 from prefrl.ensemble import RewardEnsemble
 from prefrl.fitting import FitConfig, fit
@@ -49,7 +50,8 @@ def data(rng: np.random.Generator) -> list[Comparison]:
 
     pairs = [(segment(), segment()) for _ in range(COMPARISONS)]
     return [
-        Comparison((a, b), (1.0, 0.0) if (a.obs @ weight).sum() > (b.obs @ weight).sum() else (0.0, 1.0)) for a, b in pairs
+        Comparison((a, b), (1.0, 0.0) if (a.obs @ weight).sum() > (b.obs @ weight).sum() else (0.0, 1.0))
+        for a, b in pairs
     ]
 
 
@@ -68,7 +70,11 @@ def looped(comparisons: list[Comparison], updates: int) -> float:
     """Comparisons a second of a loop over members and pairs."""
     nets = [
         nn.Sequential(
-            nn.Linear(OBS + ACT, HIDDEN), nn.LeakyReLU(), nn.Linear(HIDDEN, HIDDEN), nn.LeakyReLU(), nn.Linear(HIDDEN, 1)
+            nn.Linear(OBS + ACT, HIDDEN),
+            nn.LeakyReLU(),
+            nn.Linear(HIDDEN, HIDDEN),
+            nn.LeakyReLU(),
+            nn.Linear(HIDDEN, 1),
         )
         for _ in range(MEMBERS)
     ]
@@ -93,7 +99,7 @@ def looped(comparisons: list[Comparison], updates: int) -> float:
 
 
 def limit() -> float:
-    """Comparisons a second if forward and backward products ran at this core's best speed and nothing else took time."""
+    """Comparisons a second if the products ran at this core's best speed and nothing else took time."""
     size = 1024
     a, b = torch.randn(size, size), torch.randn(size, size)
     fastest = min(_seconds(lambda: a @ b) for _ in range(20))
@@ -117,7 +123,8 @@ def main(args: Args) -> None:
     comparisons = data(np.random.default_rng(0))
     batched(comparisons, 20)
     turns = [
-        {"prefrl": batched(comparisons, 100), "loop": looped(comparisons, 4), "limit": limit()} for _ in range(args.repeats)
+        {"prefrl": batched(comparisons, 100), "loop": looped(comparisons, 4), "limit": limit()}
+        for _ in range(args.repeats)
     ]
     for turn in turns:
         print(", ".join(f"{name} {speed:,.0f} comparisons a second" for name, speed in turn.items()))

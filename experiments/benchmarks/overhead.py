@@ -1,7 +1,7 @@
-"""What learning from comparisons costs in time: plain Stable-Baselines3, prefrl on the true reward, prefrl on a learned one.
+"""What learning from comparisons costs in time: plain Stable-Baselines3, prefrl on the true and on a learned reward.
 
-The same task, steps and PPO settings, each in a process of its own, one after another and in turns; prints medians over the
-repeats and ratios of the same turn.
+The same task, steps and PPO settings, each in a process of its own, one after another and in turns; prints medians
+over the repeats and ratios of the same turn.
 
     python experiments/benchmarks/overhead.py --repeats 3
 """
@@ -92,7 +92,9 @@ def main(args: Args) -> None:
                 "fitting": learned["seconds_fitting"] / learned["steps"],
             }
         )
-        print(f"turn {turn + 1}: " + ", ".join(f"{k} {v * 1e6:.0f} us a step" for k, v in turns[-1].items()), flush=True)
+        print(
+            f"turn {turn + 1}: " + ", ".join(f"{k} {v * 1e6:.0f} us a step" for k, v in turns[-1].items()), flush=True
+        )
     ratios = {
         f"{a} / {b}": statistics.median(turn[a] / turn[b] for turn in turns)
         for a, b in (("learned", "plain"), ("true", "plain"), ("learned", "true"), ("fitting", "learned"))

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb. Exit codes: 0 done, 2 the user can mend it, 75 interrupted and resumable."""
     try:
         verb = tyro.cli(
-            Verb,  # type: ignore[arg-type]
+            Verb,
             prog="prefrl",
             description="Learn a reward from comparisons, and a policy from that reward.",
             args=arguments,

@@ -45,7 +45,9 @@ class Progress:
             self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._live.stop()
 
     def say(self, row: Mapping[str, float]) -> None:
@@ -67,8 +69,8 @@ class Progress:
         """Say what is kept and how to go on."""
         self._live.stop()
         self._console.print(
-            f"stopped in round {round_ + 1} of {self._config['rounds']}; everything up to round {round_} and all answers are "
-            f"kept. Go on with: prefrl resume {self._folder}",
+            f"stopped in round {round_ + 1} of {self._config['rounds']}; everything up to round {round_} and all "
+            f"answers are kept. Go on with: prefrl resume {self._folder}",
             soft_wrap=True,
         )
 

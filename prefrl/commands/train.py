@@ -17,8 +17,8 @@ class Train:
     """Learn a task from comparisons of short clips, without ever seeing its reward."""
 
     task: tyro.conf.Positional[str]
-    """hopper, walker, swimmer, cheetah, ant, reacher, double-pendulum, pendulum, moving-dot, or any Gymnasium id with vector
-    observations and a Box or Discrete action space (Pusher-v5, module:Id-v0)."""
+    """hopper, walker, swimmer, cheetah, ant, reacher, double-pendulum, pendulum, moving-dot, or any Gymnasium id with
+    vector observations and a Box or Discrete action space (Pusher-v5, module:Id-v0)."""
     labels: int = 700
     """How many comparisons to ask for in all."""
     steps: int = 1_000_000
@@ -32,8 +32,7 @@ class Train:
     algo: Literal["ppo", "trpo", "sac"] = "ppo"
     """How the policy learns; trpo is the paper's."""
     entropy_bonus: float | None = None
-    """Weight of the policy's entropy (PPO); the one setting of the learner that the paper varied. The algorithm's default if
-    not given."""
+    """Weight of the policy's entropy (PPO), .01 by default; the one setting of the learner that the paper varied."""
     out: Path | None = None
     """The run's folder; runs/TASK-... by default."""
     acquisition: Literal["mixture", "disagreement", "entropy", "information-gain", "uniform"] = "mixture"
@@ -41,8 +40,8 @@ class Train:
     members: int = 3
     """Reward functions in the ensemble."""
     clip_seconds: float = 1.5
-    """Length of a clip as it is shown: simulated time, slowed down where there are more than 40 steps in a second; at most half
-    an episode."""
+    """Length of a clip as it is shown: simulated time, slowed down where there are more than 40 steps in a second; at
+    most half an episode."""
     upfront: float = 0.25
     """Share of the comparisons that is asked before any learning."""
     noise: float = 0.1
@@ -116,16 +115,18 @@ class Train:
             skip=self.oracle_skip,
             equal=self.oracle_equal,
         )
-        # Whole episodes, because environments begin anew with each round; some 25 rounds, so that questions follow the policy,
-        # but none longer than need be.
+        # Whole episodes, because environments begin anew with each round; some 25 rounds, so that questions follow the
+        # policy, but none longer than need be.
         rollout = learner.num_envs * learner.rollout_steps
-        per_round = max(math.ceil((task.episode_steps or 0) / learner.rollout_steps), min(4, self.steps // (25 * rollout)), 1)
+        per_round = max(
+            math.ceil((task.episode_steps or 0) / learner.rollout_steps), min(4, self.steps // (25 * rollout)), 1
+        )
         steps_per_round = rollout * per_round
         needed = self.labels * task.clip_steps
         if self.reward == "learned" and needed > self.steps:
             raise PrefrlError(
-                f"{self.labels} comparisons of clips of {task.clip_steps} steps need at least {needed:,} steps, one new clip "
-                f"each, but --steps is {self.steps:,}: ask at most --labels {self.steps // task.clip_steps}, or train longer"
+                f"{self.labels} comparisons of clips of {task.clip_steps} steps need {needed:,} steps, one new clip "
+                f"each, but --steps is {self.steps:,}: ask --labels {self.steps // task.clip_steps}, or train longer"
             )
         # Enough clips of the random policy to ask about, but at most a tenth of the run.
         warmup = max(self.upfront * needed, steps_per_round)
@@ -135,7 +136,13 @@ class Train:
         updates = self.fit_updates or math.ceil(UPDATES_PER_STEP * steps_per_round)
         fit = FitConfig(noise=self.noise, updates=updates)
         options = asdict(self)
-        for name in ("out", "quiet", "fit_updates", "entropy_bonus", *(name for name in options if name.startswith("oracle_"))):
+        for name in (
+            "out",
+            "quiet",
+            "fit_updates",
+            "entropy_bonus",
+            *(name for name in options if name.startswith("oracle_")),
+        ):
             del options[name]
         return {
             **options,

@@ -38,8 +38,8 @@ def carry_out(folder: Path, *, quiet: bool) -> int:
     config = read_config(folder)
     if config.get("format") != FORMAT:
         raise PrefrlError(
-            f"{folder} was begun by another version of prefrl (format {config.get('format')}, this one writes {FORMAT}): "
-            f"go on with prefrl {config.get('versions', {}).get('prefrl', 'of that time')}, or train anew"
+            f"{folder} was begun by another version of prefrl (format {config.get('format')}, this one writes "
+            f"{FORMAT}): go on with prefrl {config.get('versions', {}).get('prefrl', 'of that time')}, or train anew"
         )
     if (folder / "summary.json").exists():
         print(f"{folder} is finished already; see `prefrl report {folder}` or `prefrl watch {folder}`")

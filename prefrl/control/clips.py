@@ -13,8 +13,8 @@ from prefrl.segments import Segment, SegmentBatch, SimulatorStates
 def cut(record: Record, task: Task, rng: np.random.Generator, *, most: int) -> list[Segment]:
     """At most `most` clips of `task.clip_steps` steps that do not overlap, chosen at random; copies of the record.
 
-    Within an episode clips begin at a random offset, but an episode that ended by itself is cut from its end, so that how it
-    ended is seen; one shorter than a clip is a clip of its own.
+    Within an episode clips begin at a random offset, but an episode that ended by itself is cut from its end, so that
+    how it ended is seen; one shorter than a clip is a clip of its own.
     """
     pieces = [piece for episode in _episodes(record) for piece in _pieces(record, episode, task.clip_steps, rng)]
     if len(pieces) > most:

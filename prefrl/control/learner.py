@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +24,6 @@ from prefrl.control.state import load_state, save_state
 from prefrl.control.tasks import Task
 from prefrl.control.vector import Record, RecordingVecEnv
 from prefrl.ensemble import RewardFn
-from prefrl.errors import PrefrlError
 from prefrl.loop import Experience
 from prefrl.segments import SegmentBatch
 
@@ -46,7 +45,7 @@ class LearnerConfig:
     gamma: float = 0.99
     gae_lambda: float = 0.95
     entropy_bonus: float = 0.01
-    """Christiano et al. 2017, appendix A.1. It matters: a reward that still changes must find a policy that still explores."""
+    """Christiano et al. 2017, appendix A.1. A reward that still changes must find a policy that still explores."""
     initial_log_std: float = -0.5
     """Logarithm of the standard deviation of actions at first, where they are continuous."""
     hidden: int = 64
@@ -65,8 +64,8 @@ def default_config(algo: Algorithm) -> LearnerConfig:
 class ControlLearner:
     """Learns a policy for one task with Stable-Baselines3.
 
-    The learned reward is paid once a rollout (PPO, TRPO) or when a batch is sampled (SAC), so what is replayed is always paid
-    by the newest reward. `check` is called at every step and may raise Interrupted.
+    The learned reward is paid once a rollout (PPO, TRPO) or when a batch is sampled (SAC), so what is replayed is
+    always paid by the newest reward. `check` is called at every step and may raise Interrupted.
     """
 
     def __init__(
@@ -155,7 +154,8 @@ class ControlLearner:
         for _ in range(math.ceil(steps / self.venv.num_envs)):
             self._check.check()
             actions, _ = self.model.predict(obs, deterministic=False)
-            obs, *_ = self.venv.step(actions)
+            self.venv.step_async(actions)
+            obs = self.venv.step_wait()[0]
         record = self.venv.record()
         self.venv.update_normalizer(len(record))
         if isinstance(self.model, SAC):
@@ -221,7 +221,7 @@ class ControlLearner:
     # ---- state ---------------------------------------------------------------------------------------------------
 
     def save(self, folder: Path) -> None:
-        """Policy, optimizers, normalizers and counters; for SAC also what it replays, each round in a file of its own."""
+        """Policy, optimizers, normalizers, counters; for SAC also what it replays, each round in a file of its own."""
         state: dict[str, Any] = {"model": self.model.get_parameters(), "steps": self.steps, "calls": self._calls}
         state["scaler"] = _moments(self._scaler)
         if self.venv.normalizer is not None:
@@ -365,7 +365,7 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def evaluate(learner: ControlLearner | None, task: Task, *, episodes: int, seed: int) -> np.ndarray:
-    """[episodes] true returns of fresh episodes of the policy, acting deterministically; of a random one without learner.
+    """[episodes] true returns of fresh episodes of the policy, acting deterministically; without learner a random one.
 
     An episode without a time limit is cut at 1,000 steps.
     """
@@ -382,7 +382,8 @@ def evaluate(learner: ControlLearner | None, task: Task, *, episodes: int, seed:
                 actions = np.array([venv.action_space.sample() for _ in range(episodes)])
             else:
                 actions, _ = learner.model.predict(learner.venv.normalized(obs), deterministic=True)
-            obs, _, dones, _ = venv.step(actions)
+            venv.step_async(actions)
+            obs, _, dones, _ = venv.step_wait()
             returns += venv.record(newest=1).true_reward[0] * alive
             alive &= ~dones
             if not alive.any():

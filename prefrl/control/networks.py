@@ -11,8 +11,9 @@ from prefrl.segments import SegmentBatch
 class MLPReward(nn.Module):
     """E perceptrons with two hidden layers over (observation, action), as one stack of weights.
 
-    Christiano et al. 2017, appendix A.1: 64 units, leaky ReLU of slope .01. Inputs are normalized by running statistics of
-    the batches seen in training mode, as a batch norm without parameters would; discrete actions are one-hot.
+    Christiano et al. 2017, appendix A.1: 64 units, leaky ReLU of slope .01. Inputs are normalized by running
+    statistics of the batches seen in training mode, as a batch norm without parameters would; discrete actions are
+    one-hot.
     """
 
     mean: Tensor  # [D]
@@ -20,7 +21,14 @@ class MLPReward(nn.Module):
     batches: Tensor  # []
 
     def __init__(
-        self, *, obs_size: int, act_size: int, discrete: bool, members: int, hidden: int = 64, generator: torch.Generator
+        self,
+        *,
+        obs_size: int,
+        act_size: int,
+        discrete: bool,
+        members: int,
+        hidden: int = 64,
+        generator: torch.Generator,
     ) -> None:
         super().__init__()
         self.members, self.act_size, self.discrete = members, act_size, discrete

@@ -25,8 +25,8 @@ TASKS = {
 }
 
 
-# Clips are shown at no more steps a second than this; a faster simulation is shown slowed down, as rl-teacher showed hopper.
-# Where a second and a half is 188 steps, a comparison of sums says too little about any one of them.
+# Clips are shown at no more steps a second than this; a faster simulation is shown slowed down, as rl-teacher showed
+# hopper. Where a second and a half is 188 steps, a comparison of sums says too little about any one of them.
 CLIP_FPS = 40.0
 
 
@@ -48,10 +48,10 @@ class Task:
 def find_task(name: str, *, clip_seconds: float, continuous: bool = False) -> Task:
     """The task of that name, or the Gymnasium environment of that id ("Pusher-v5", "module:Id-v0").
 
-    A clip lasts `clip_seconds` (1.5 in Christiano et al. 2017, appendix A.1) when it is shown, which is simulated time but for
-    simulations of more than 40 steps a second (`CLIP_FPS`), and at most half an episode.
-    Raises PrefrlError if there is none, if its observations are no vector or its actions neither Box nor Discrete, or if
-    they are Discrete where they must be `continuous`, as SAC's.
+    A clip lasts `clip_seconds` (1.5 in Christiano et al. 2017, appendix A.1) when it is shown, which is simulated time
+    but for simulations of more than 40 steps a second (`CLIP_FPS`), and at most half an episode. Raises PrefrlError if
+    there is none, if its observations are no vector or its actions neither Box nor Discrete, or if they are Discrete
+    where they must be `continuous`, as SAC's.
     """
     env_id = TASKS.get(name, name)
     try:
@@ -78,7 +78,8 @@ def _unknown(name: str, error: Exception) -> str:
     if isinstance(error, gymnasium.error.DependencyNotInstalled):
         return f"task {name!r} needs a package that is not installed: {error}"
     if isinstance(error, ModuleNotFoundError):
-        # Gymnasium's own error does not name the module, the one behind it does: perhaps one that the world itself needs.
+        # Gymnasium's own error does not name the module, the one behind it does: perhaps one that the world itself
+        # needs.
         missing = error.name or getattr(error.__cause__, "name", None) or name.split(":")[0]
         return f"task {name!r}: no module {missing!r} can be imported; install it or set PYTHONPATH"
     if isinstance(error, ImportError):

@@ -1,7 +1,7 @@
 """Environments side by side in one process that remember what happened and pay the learner nothing."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from typing import Any
 
 import gymnasium
@@ -10,6 +10,7 @@ from gymnasium import spaces
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv
 
+from prefrl.control.rendering import is_mujoco
 from prefrl.errors import PrefrlError
 
 
@@ -30,15 +31,17 @@ class Record:
         return len(self.obs)
 
     def __getitem__(self, index: slice) -> "Record":
-        return Record(*(None if a is None else a[index] for a in (getattr(self, f) for f in self.__slots__)))
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        chosen: dict[str, Any] = {name: None if value is None else value[index] for name, value in values}
+        return Record(**chosen)
 
 
 class RecordingVecEnv(VecEnv):
     """Stable-Baselines3's interface to n copies of an environment.
 
-    The reward that `step` returns is always 0 and the true one is kept in `record`: whoever pays the learner does so once a
-    rollout. Observations reach the policy normalized by running statistics (mean 0, standard deviation 1, clipped at 10),
-    which change only in `update_normalizer`, so that they stand still during a rollout.
+    The reward that `step` returns is always 0 and the true one is kept in `record`: whoever pays the learner does so
+    once a rollout. Observations reach the policy normalized by running statistics (mean 0, standard deviation 1,
+    clipped at 10), which change only in `update_normalizer`, so that they stand still during a rollout.
     """
 
     def __init__(self, make: Callable[[], gymnasium.Env[Any, Any]], num_envs: int, *, normalize: bool) -> None:
@@ -51,9 +54,7 @@ class RecordingVecEnv(VecEnv):
         # A float64 Box (MuJoCo's) would make torch convert at every step.
         if seen.dtype == np.float64:
             seen = spaces.Box(seen.low.astype(np.float32), seen.high.astype(np.float32), dtype=np.float32)
-        self._mujoco = [e.unwrapped for e in self.envs] if hasattr(env.unwrapped, "data") else None
-        if self._mujoco is not None and not hasattr(self._mujoco[0].data, "qpos"):
-            self._mujoco = None
+        self._mujoco: list[Any] = [e.unwrapped for e in self.envs if is_mujoco(e.unwrapped)]
         self._obs = np.zeros((num_envs, *self._raw_space.shape), np.float32)
         self.finished: list[float] = []  # true returns of the episodes that ended since `restart`
         self._start(0)
@@ -79,7 +80,6 @@ class RecordingVecEnv(VecEnv):
         )
 
     def _state_size(self) -> int:
-        assert self._mujoco is not None
         return int(self._mujoco[0].model.nq + self._mujoco[0].model.nv)
 
     def restart(self, seed: int, steps: int) -> None:
@@ -109,7 +109,7 @@ class RecordingVecEnv(VecEnv):
         """What the policy sees of `obs` [..., *obs]."""
         if self.normalizer is None:
             return obs.copy()
-        return np.clip((obs - self._mean) * self._inverse_std, -10.0, 10.0)
+        return np.asarray(np.clip((obs - self._mean) * self._inverse_std, -10.0, 10.0))
 
     def reset(self) -> np.ndarray:
         for i, env in enumerate(self.envs):
@@ -128,7 +128,7 @@ class RecordingVecEnv(VecEnv):
         rewards, dones = np.zeros(self.num_envs, np.float32), np.zeros(self.num_envs, np.bool_)
         infos: list[dict[str, Any]] = [{} for _ in self.envs]
         record.obs[t], record.act[t], record.first[t] = self._obs, self._actions, self._begins
-        if self._mujoco is not None and record.states is not None:
+        if record.states is not None:
             for i, simulator in enumerate(self._mujoco):
                 nq = simulator.model.nq
                 record.states[t, i, :nq], record.states[t, i, nq:] = simulator.data.qpos, simulator.data.qvel
