@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-Acquisition = Callable[[Tensor], Tensor]
+Acquisition = Callable[[Tensor], Tensor]  # returns [E, N, K] -> scores [N], larger is asked sooner
 
 
 def disagreement(returns: Tensor) -> Tensor:
