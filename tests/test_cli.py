@@ -389,6 +389,19 @@ def test_a_signal_stops_a_run_that_can_be_resumed(number: signal.Signals, tmp_pa
     assert [int(row["round"]) for row in rows(folder)] == list(range(len(rows(folder))))
 
 
+def test_kill_9_then_resume(finished: Path, tmp_path: Path) -> None:
+    """Nothing can be caught, and nothing is lost: the same end as without."""
+    folder = tmp_path / "run"
+    with started(folder, *TINY, "--seed", "3") as process:
+        wait_for((folder / "metrics.csv").exists, process)
+        process.kill()
+    assert not (folder / "summary.json").exists()
+    assert main(["resume", str(folder), "--quiet"]) == 0
+    timed = {"wall_seconds", "steps_per_second", "seconds_fitting"}
+    results = [{k: v for k, v in summary(each).items() if k not in timed} for each in (finished, folder)]
+    assert results[0] == results[1]
+
+
 def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
     """Also while something long goes on that does not ask whether to stop."""
     code = (
