@@ -238,8 +238,8 @@ def test_a_sentence_and_an_exit_code(tmp_path: Path) -> None:
         (["--oracle-beta", "0"], "beta of an oracle must be above 0"),
         (
             ["--labels", "5000", "--steps", "1000"],
-            "5000 comparisons of clips of 15 steps need at least 75,000 steps, one new clip each, but --steps is 1,000"
-            ": ask at most --labels 66, or train longer",
+            "5000 comparisons of clips of 15 steps need 75,000 steps, one new clip each, but --steps is 1,000: "
+            "ask --labels 66, or train longer",
         ),
     ],
 )
@@ -444,7 +444,7 @@ def test_people_answer_from_another_process(tmp_path: Path) -> None:
     with started(folder, "--labels", "6", "--steps", "4000", "--labeler", "people") as process:
         assert process.stdout is not None
         lines = []
-        while "waiting" not in (line := process.stdout.readline()):
+        while "waiting for" not in (line := process.stdout.readline()):
             assert line, process.communicate()
             lines.append(line)
         assert line == f"waiting for 2 of 2 answers; label them with: prefrl label {folder}\n"
@@ -464,7 +464,7 @@ def test_waiting_for_people_can_be_stopped(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with started(folder, *TINY, "--labeler", "people") as process:
         assert process.stdout is not None
-        while "waiting" not in process.stdout.readline():
+        while "waiting for 5" not in process.stdout.readline():
             assert process.poll() is None
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=10)
