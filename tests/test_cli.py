@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from prefrl.commands import main
+from prefrl.commands.train import Train
 from prefrl.runs import Run
 from prefrl.store import PreferenceStore
 
@@ -188,6 +189,21 @@ def test_a_run_has_a_name_unless_told(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     assert main(["train", "prefrl/MovingDot-v0", *TINY, "--quiet"]) == 0
     assert (tmp_path / "runs" / "prefrl-MovingDot-v0-ppo-20-oracle-seed0" / "summary.json").exists()
+
+
+def test_a_round_is_long_enough_for_its_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in a world without a time limit whose steps are short: else there would be nothing to ask about."""
+    (tmp_path / "endless_world_of_a_test.py").write_text(
+        "import gymnasium\n"
+        "from prefrl_envs.moving_dot import MovingDot\n"
+        "class Endless(MovingDot):\n"
+        "    metadata = {'render_modes': [], 'render_fps': 1000}\n"
+        "gymnasium.register('EndlessWorldOfATest-v0', Endless)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    config = Train("endless_world_of_a_test:EndlessWorldOfATest-v0", labels=10)._resolved()
+    assert (config["clip_steps"], config["episode_steps"]) == (1500, None)
+    assert config["loop"]["steps_per_round"] / config["learner"]["num_envs"] >= 2 * 1500
 
 
 # ---- bad input -------------------------------------------------------------------------------------------------------

@@ -119,7 +119,9 @@ class Train:
         # policy, but none longer than need be.
         rollout = learner.num_envs * learner.rollout_steps
         per_round = max(
-            math.ceil((task.episode_steps or 0) / learner.rollout_steps), min(4, self.steps // (25 * rollout)), 1
+            math.ceil((task.episode_steps or 2 * task.clip_steps) / learner.rollout_steps),
+            min(4, self.steps // (25 * rollout)),
+            1,
         )
         steps_per_round = rollout * per_round
         needed = self.labels * task.clip_steps
