@@ -92,7 +92,8 @@ def table(name: str, choice: Choice, results: dict[str, dict[str, Any]]) -> str:
         "",
         f"`{choice.settings}`. True return above random of the final policy in 20 fresh episodes, mean ± half the "
         f"95 % t-interval over seeds {', '.join(map(str, SEEDS))}; share: divided by the task's mean over all rows, "
-        "averaged over tasks; accuracy and correlation (of predicted and true reward, by step) of the reward in the last round. "
+        "averaged over tasks; accuracy and correlation (of predicted and true reward, by step) of the reward in the "
+        "last round. "
         f"Commits {', '.join(commits)}; made by `python experiments/choices.py run {name}` and `table` from "
         f"`experiments/results/{name}/`.",
     ]
