@@ -1,6 +1,7 @@
 """A run's folder: configuration, metrics, checkpoints, provenance, seeds, resume."""
 
 import csv
+import fcntl
 import hashlib
 import json
 import math
@@ -13,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
@@ -281,6 +283,19 @@ def _commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return answer.stdout.strip()
+
+
+@contextmanager
+def only_process(folder: Path) -> Iterator[None]:
+    """Hold a run for this process alone; the system lets go of it however the process ends."""
+    with _writing(folder):
+        file = (folder / "lock").open("w")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PrefrlError(f"{folder} is being trained by another process; wait for it, or stop it first") from None
+        yield
 
 
 def create_folder(folder: Path, config: Mapping[str, Any]) -> None:

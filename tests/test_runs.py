@@ -15,7 +15,16 @@ import torch
 
 from prefrl import runs
 from prefrl.errors import Interrupted, PrefrlError
-from prefrl.runs import Run, create_folder, newest_checkpoint, provenance, read_config, write_atomically, write_json
+from prefrl.runs import (
+    Run,
+    create_folder,
+    newest_checkpoint,
+    only_process,
+    provenance,
+    read_config,
+    write_atomically,
+    write_json,
+)
 from prefrl.segments import Frames, Segment, SimulatorStates
 
 
@@ -401,3 +410,14 @@ def test_the_first_signal_asks_for_a_stop_a_second_of_either_kind_stops_at_once(
 
 def test_a_pause_lasts(tmp_path: Path) -> None:
     run_in(tmp_path).pause(0.001)
+
+
+def test_a_run_is_held_by_one_process(tmp_path: Path) -> None:
+    with (
+        only_process(tmp_path),
+        pytest.raises(PrefrlError, match="being trained by another process"),
+        only_process(tmp_path),
+    ):
+        pass
+    with only_process(tmp_path):  # free again
+        pass

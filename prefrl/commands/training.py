@@ -18,7 +18,7 @@ from prefrl.errors import Interrupted, PrefrlError
 from prefrl.fitting import FitConfig
 from prefrl.labelers import Labeler, Oracle, People
 from prefrl.loop import LoopConfig, train, train_baseline
-from prefrl.runs import Run, read_config, write_json
+from prefrl.runs import Run, only_process, read_config, write_json
 from prefrl.schedule import label_plan
 from prefrl.store import PreferenceStore
 
@@ -33,20 +33,33 @@ ACQUISITIONS: dict[str, Acquisition] = {
 }
 
 
-def carry_out(folder: Path, *, quiet: bool) -> int:
-    """Train from the newest checkpoint, or from the start, to the summary. Returns the exit code."""
+def run_config(folder: Path) -> dict[str, Any]:
+    """A run's config.json. Raises PrefrlError if it is none, of another version, or not as `prefrl train` wrote it."""
     config = read_config(folder)
     if config.get("format") != FORMAT:
         raise PrefrlError(
             f"{folder} was begun by another version of prefrl (format {config.get('format')}, this one writes "
             f"{FORMAT}): go on with prefrl {config.get('versions', {}).get('prefrl', 'of that time')}, or train anew"
         )
+    try:
+        build_task(config)
+        LearnerConfig(**config["learner"])
+        FitConfig(**LoopConfig(**config["loop"]).fit)  # type: ignore[arg-type]
+        Oracle(**config["oracle"] | {"beta": float(config["oracle"]["beta"])})
+    except (KeyError, TypeError, ValueError) as error:
+        raise PrefrlError(f"{folder / 'config.json'} was changed: {error!r}; restore it, or train anew") from error
+    return config
+
+
+def carry_out(folder: Path, *, quiet: bool) -> int:
+    """Train from the newest checkpoint, or from the start, to the summary. Returns the exit code."""
+    config = run_config(folder)
     if (folder / "summary.json").exists():
         print(f"{folder} is finished already; see `prefrl report {folder}` or `prefrl watch {folder}`")
         return 0
     torch.set_num_threads(config["threads"])
     keep_freed_memory()
-    with Progress(folder, config, quiet=quiet) as progress:
+    with only_process(folder), Progress(folder, config, quiet=quiet) as progress:
         run = Run(folder, seed=config["seed"], say=progress.say)
         run.catch_signals()
         try:

@@ -39,15 +39,10 @@ class Watch:
 
     def run(self) -> int:
         self._check()
-        from prefrl.commands.training import FORMAT, build_learner
-        from prefrl.runs import newest_checkpoint, read_config
+        from prefrl.commands.training import build_learner, run_config
+        from prefrl.runs import newest_checkpoint
 
-        config = read_config(self.run_folder)
-        if config.get("format") != FORMAT:
-            raise PrefrlError(
-                f"{self.run_folder} is of another version of prefrl: its config.json has format {config.get('format')},"
-                f" this one reads {FORMAT}"
-            )
+        config = run_config(self.run_folder)
         checkpoint = newest_checkpoint(self.run_folder)
         if checkpoint is None:
             raise PrefrlError(f"{self.run_folder} has no whole checkpoint yet; one is written at the end of each round")
