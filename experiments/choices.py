@@ -1,4 +1,4 @@
-"""The measurements behind the defaults: which query to ask, which algorithm, how long a clip, how much entropy.
+"""The measurements behind the defaults: which query to ask; algorithm, entropy bonus, length of a clip.
 
 python experiments/choices.py run acquisition   # what is missing, two at a time, resumable after any kill
 python experiments/choices.py table             # experiments/results/*.md of all choices from the committed data
@@ -38,22 +38,15 @@ CHOICES = {
     "acquisition": Choice(
         ("cheetah", "hopper"), "--steps 200000 --labels 200", {rule: f"--acquisition {rule}" for rule in RULES}
     ),
-    "algorithm": Choice(
-        ("cheetah", "hopper"), "--steps 200000 --labels 700", {"ppo": "--algo ppo", "trpo": "--algo trpo"}
-    ),
-    # Hopper makes 125 steps a second: 188 steps are 1.5 s of simulated time, 60 steps last 1.5 s at 40 a second.
-    "clip": Choice(
-        ("hopper",),
-        "--steps 200000 --labels 700",
-        {"60-steps": "--clip-seconds 1.5", "188-steps": "--clip-seconds 4.7"},
-    ),
-    "entropy": Choice(
-        ("hopper",),
+    "settings": Choice(
+        ("cheetah", "hopper"),
         "--steps 200000 --labels 700",
         {
-            f"{reward}-{bonus}": f"--entropy-bonus {bonus} --reward {reward}"
-            for reward in ("learned", "true")
-            for bonus in ("0.01", "0.0")
+            "default": "",
+            "trpo": "--algo trpo",
+            "no-entropy-bonus": "--entropy-bonus 0",
+            # 1.5 s of simulated time for hopper, which makes 125 steps a second: 188 steps instead of 60.
+            "long-clips": "--clip-seconds 4.7",
         },
     ),
 }
