@@ -5,17 +5,12 @@ import fcntl
 import hashlib
 import json
 import math
-import os
-import platform
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,11 +19,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from prefrl.errors import Interrupted, PrefrlError
+from prefrl.files import sync, write_atomically, write_json, writing
 from prefrl.segment_bytes import decode_segment, encode_segment
 from prefrl.segments import Segment
 
 KEEP_CHECKPOINTS = 2
-PACKAGES = ("prefrl", "torch", "numpy", "gymnasium", "mujoco", "stable-baselines3", "sb3-contrib")
+KEPT = (
+    "the last whole checkpoint and all answers are kept: make room or mend the permissions, then run `prefrl resume` "
+    "on the folder"
+)
 
 
 class Saves(Protocol):
@@ -102,7 +101,7 @@ class Run:
         """Append one row to metrics.csv; NaN is an empty cell."""
         row = {"round": round_, **metrics, "seconds": round(self.seconds, 3)}
         path = self.folder / "metrics.csv"
-        with _writing(path):
+        with writing(path, then=KEPT):
             new = not path.exists() or path.stat().st_size == 0
             with path.open("a", newline="") as file:
                 writer = csv.DictWriter(file, fieldnames=list(row))
@@ -139,7 +138,7 @@ class Run:
         """
         folder = self.folder / "checkpoints"
         final, partial = folder / f"{round_:06d}", folder / f"{round_:06d}.partial"
-        with _writing(final):
+        with writing(final, then=KEPT):
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
             learner.save(partial)
@@ -152,11 +151,11 @@ class Run:
             (partial / "state.json").write_text(json.dumps(state))
             (partial / "manifest.json").write_text(json.dumps({"sha256": _checksums(partial)}, indent=1))
             for path in partial.iterdir():
-                _sync(path)
-            _sync(partial)
+                sync(path)
+            sync(partial)
             shutil.rmtree(final, ignore_errors=True)
             partial.rename(final)
-            _sync(folder)
+            sync(folder)
             for old in sorted(folder.iterdir())[:-KEEP_CHECKPOINTS]:
                 shutil.rmtree(old)
         self.asked = asked
@@ -205,90 +204,10 @@ def _checksums(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-# ---- files -----------------------------------------------------------------------------------------------------------
-
-
-class _writing:
-    """Turns a full disk or a read-only folder into a sentence."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        # safetensors wraps the system's error in its own.
-        if isinstance(error, OSError) or type(error).__name__ == "SafetensorError":
-            raise PrefrlError(
-                f"cannot write {self.path}: {getattr(error, 'strerror', None) or error}; the last whole checkpoint and "
-                f"all answers are kept: make room or mend the permissions, then run `prefrl resume` on the folder"
-            ) from error
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write under another name, sync, rename: `path` holds either the old content or the new, whole."""
-    with _writing(path):
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(text)
-        _sync(partial)
-        partial.rename(path)
-        _sync(path.parent)
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """`write_atomically` of JSON; NaN, which JSON lacks, becomes null."""
-    clean = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in content.items()}
-    write_atomically(path, json.dumps(clean, indent=2, allow_nan=False) + "\n")
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-# ---- provenance ------------------------------------------------------------------------------------------------------
-
-
-def provenance() -> dict[str, Any]:
-    """What a result needs to be made again: command, versions, commit, machine."""
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return {
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "versions": {"python": platform.python_version(), **versions},
-        "commit": _commit(),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "processors": os.cpu_count(),
-    }
-
-
-def _commit() -> str | None:
-    """The commit of the checkout that this code runs from, "-dirty" if files differ; None for an installed wheel."""
-    try:
-        answer = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip()
-
-
 @contextmanager
 def only_process(folder: Path) -> Iterator[None]:
     """Hold a run for this process alone; the system lets go of it however the process ends."""
-    with _writing(folder):
+    with writing(folder):
         file = (folder / "lock").open("w")
     with file:
         try:

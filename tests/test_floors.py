@@ -15,7 +15,7 @@ PACKAGES = {"prefrl": ROOT, "prefrl_envs": ROOT / "envs", "prefrl_labeling": ROO
 
 FLOORS = {
     0: ["errors", "segments", "comparisons", "choice", "acquisition"],
-    1: ["ensemble", "fitting", "segment_bytes", "store", "labelers", "schedule"],
+    1: ["ensemble", "files", "fitting", "labelers", "provenance", "schedule", "segment_bytes", "store"],
     2: ["loop", "runs"],
     3: ["control", "text"],
     4: ["commands"],
@@ -23,7 +23,14 @@ FLOORS = {
 }
 FLOOR = {f"prefrl.{name}": floor for floor, names in FLOORS.items() for name in names} | {"prefrl_labeling": 3}
 APART = {"prefrl.control", "prefrl.text", "prefrl_labeling"}  # the adapters: never import each other
-PLAIN = {"prefrl.errors", "prefrl.segment_bytes", "prefrl.store", "prefrl.schedule"}  # standard library and numpy
+PLAIN = {  # standard library and numpy
+    "prefrl.errors",
+    "prefrl.files",
+    "prefrl.provenance",
+    "prefrl.schedule",
+    "prefrl.segment_bytes",
+    "prefrl.store",
+}
 LIBRARIES = {"numpy", "torch", "safetensors"}  # all that floors 0 to 2 may use
 HEAVY = ["gymnasium", "stable_baselines3", "sb3_contrib", "transformers", "pygame", "mujoco"]
 

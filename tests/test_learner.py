@@ -10,8 +10,10 @@ import torch
 from gymnasium import spaces
 from worlds import ensemble, learner, parameters, small, sum_of_obs
 
+from prefrl.control.buffers import PaidReplayBuffer
 from prefrl.control.clips import as_batch
-from prefrl.control.learner import ControlLearner, PaidReplayBuffer, evaluate
+from prefrl.control.evaluation import evaluate
+from prefrl.control.learner import ControlLearner
 from prefrl.control.tasks import Task, find_task
 from prefrl.control.vector import RecordingVecEnv
 from prefrl.segments import SegmentBatch

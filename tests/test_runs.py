@@ -5,6 +5,7 @@ import math
 import os
 import re
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,16 @@ import numpy as np
 import pytest
 import torch
 
-from prefrl import runs
+from prefrl import files, runs
 from prefrl.errors import Interrupted, PrefrlError
+from prefrl.files import write_atomically, write_json
+from prefrl.provenance import provenance
 from prefrl.runs import (
     Run,
     create_folder,
     newest_checkpoint,
     only_process,
-    provenance,
     read_config,
-    write_atomically,
-    write_json,
 )
 from prefrl.segments import Frames, Segment, SimulatorStates
 
@@ -218,7 +218,7 @@ class Killed(BaseException):
 
 def test_killed_at_any_moment_of_a_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkpoint is there whole or not at all, and the one before it stays until then."""
-    steps = ["mkdir", "rename", "write_text", "_sync", "rmtree", "save_file"]
+    steps = ["mkdir", "rename", "write_text", "sync", "rmtree", "save_file"]
     for name in steps:
         for nth in range(1, 8):
             folder = tmp_path / f"{name}-{nth}"
@@ -255,7 +255,7 @@ def full(*args: Any, **kwargs: Any) -> Any:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.mark.parametrize("part", ["_sync", "save_file", "encode_segment"])
+@pytest.mark.parametrize("part", ["sync", "save_file", "encode_segment"])
 def test_a_full_disk_keeps_the_last_checkpoint(part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     saved(tmp_path, 2)
     with monkeypatch.context() as patch:
@@ -291,7 +291,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
     write_atomically(path, "old")
     for error, expected in ((Killed(), Killed), (OSError(errno.ENOSPC, "full"), PrefrlError)):
         with monkeypatch.context() as patch:
-            patch.setattr(runs, "_sync", lambda path, error=error: (_ for _ in ()).throw(error))
+            patch.setattr(files, "sync", lambda path, error=error: (_ for _ in ()).throw(error))
             with pytest.raises(expected):
                 write_atomically(path, "new")
         assert path.read_text() == "old"
@@ -340,7 +340,7 @@ def test_a_folder_that_is_read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_disk_too_full_to_begin_leaves_nothing_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "_sync", full)
+        patch.setattr(files, "sync", full)
         with pytest.raises(PrefrlError, match=rf"cannot write {tmp_path}/run: No space left on device; make room"):
             create_folder(tmp_path / "run", {"task": "x"})
     assert not (tmp_path / "run").exists()
@@ -357,7 +357,7 @@ def test_a_configuration_that_is_none(tmp_path: Path) -> None:
 
 
 def test_provenance_says_how_a_result_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs.sys, "argv", ["/somewhere/bin/prefrl", "train", "hopper"])
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/prefrl", "train", "hopper"])
     made = provenance()
     assert made["command"] == "prefrl train hopper"
     assert {"python", "prefrl", "torch", "gymnasium", "stable-baselines3"} <= set(made["versions"])

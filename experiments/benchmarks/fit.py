@@ -25,7 +25,7 @@ from prefrl.comparisons import Comparison
 from prefrl.control.networks import MLPReward
 from prefrl.ensemble import RewardEnsemble
 from prefrl.fitting import FitConfig, fit
-from prefrl.runs import provenance
+from prefrl.provenance import provenance
 from prefrl.segments import Segment
 
 MEMBERS, HIDDEN, STEPS, OBS, ACT, BATCH, COMPARISONS = 3, 64, 50, 17, 6, 64, 700

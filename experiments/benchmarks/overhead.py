@@ -76,7 +76,7 @@ def prefrl(args: Args, reward: str) -> dict[str, float]:
 
 def main(args: Args) -> None:
     """Measure, print, keep."""
-    from prefrl.runs import provenance
+    from prefrl.provenance import provenance
 
     turns = []
     for turn in range(args.repeats):

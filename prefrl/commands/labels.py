@@ -144,7 +144,7 @@ def _lines(log: list[Answer], newest: list[Answer], returns: dict[str, float | N
 
 
 def _export(path: Path, log: list[Answer], newest: list[Answer], returns: dict[str, float | None]) -> None:
-    from prefrl.runs import write_atomically
+    from prefrl.files import write_atomically
 
     if not path.parent.is_dir():
         raise PrefrlError(f"no folder {path.parent} to write {path.name} in; create it first")

@@ -1,6 +1,5 @@
 """`prefrl report DIR ...`."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +23,7 @@ class Report:
         from prefrl.commands.page import page
         from prefrl.commands.plots import overview_figure, task_figure
         from prefrl.commands.results import find_runs, group_runs
+        from prefrl.files import write_atomically
 
         groups = group_runs(find_runs(self.folders))
         tasks = [(task, [g for g in groups if g.task == task]) for task in dict.fromkeys(g.task for g in groups)]
@@ -33,20 +33,10 @@ class Report:
             out.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
             raise PrefrlError(f"{out} is not a folder; name another with --out") from error
-        _write(out / "report.png", picture)
-        _write(out / "report.html", page(tasks).encode())
+        write_atomically(out / "report.png", picture)
+        write_atomically(out / "report.html", page(tasks))
         runs = [result for group in groups for result in group.results]
         unfinished = sum(result.summary is None for result in runs)
         note = f", {unfinished} of them unfinished" if unfinished else ""
         print(f"{len(runs)} run{'s' if len(runs) > 1 else ''}{note}: {out / 'report.html'}, {out / 'report.png'}")
         return 0
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Never half a file under its name."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -67,7 +67,8 @@ class Train:
         folder = self.out or Path("runs") / self._name()
         self._check()
         from prefrl.commands.training import FORMAT, carry_out
-        from prefrl.runs import create_folder, provenance
+        from prefrl.provenance import provenance
+        from prefrl.runs import create_folder
 
         config = {"format": FORMAT, **self._resolved(), **provenance()}
         create_folder(folder, config)

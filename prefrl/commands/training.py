@@ -10,15 +10,17 @@ import torch
 
 from prefrl.acquisition import Acquisition, disagreement, entropy, information_gain, mixture, uniform
 from prefrl.commands.progress import Progress
-from prefrl.control.learner import ControlLearner, LearnerConfig, evaluate
+from prefrl.control.evaluation import evaluate
+from prefrl.control.learner import ControlLearner, LearnerConfig
 from prefrl.control.networks import MLPReward
 from prefrl.control.tasks import Task
 from prefrl.ensemble import RewardEnsemble
 from prefrl.errors import Interrupted, PrefrlError
+from prefrl.files import write_json
 from prefrl.fitting import FitConfig
 from prefrl.labelers import Labeler, Oracle, People
 from prefrl.loop import LoopConfig, train, train_baseline
-from prefrl.runs import Run, only_process, read_config, write_json
+from prefrl.runs import Run, only_process, read_config
 from prefrl.schedule import label_plan
 from prefrl.store import PreferenceStore
 

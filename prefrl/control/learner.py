@@ -1,7 +1,6 @@
 """The control learner: Stable-Baselines3's algorithms, paid by a learned reward."""
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +12,15 @@ from gymnasium import spaces
 from sb3_contrib import TRPO
 from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.buffers import ReplayBuffer, RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.running_mean_std import RunningMeanStd
-from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
+from prefrl.control.buffers import PaidReplayBuffer, PaidRolloutBuffer
 from prefrl.control.clips import as_batch, cut
 from prefrl.control.state import load_state, save_state
 from prefrl.control.tasks import Task
-from prefrl.control.vector import Record, RecordingVecEnv
+from prefrl.control.vector import RecordingVecEnv
 from prefrl.ensemble import RewardFn
 from prefrl.loop import Experience
 from prefrl.segments import SegmentBatch
@@ -80,8 +78,6 @@ class ControlLearner:
         self.venv = RecordingVecEnv(task.make, config.num_envs, normalize=on_policy)
         self._scaler = RunningMeanStd(shape=())
         self._discounted = np.zeros(config.num_envs)
-        self._replays: list[Path] = []  # what is on disk of the replay buffer
-        self._replayed = 0  # how many of its rows that is
         torch.manual_seed(seed)
         self.model = self._build()
         self.model.set_logger(Logger(folder=None, output_formats=[]))
@@ -118,6 +114,12 @@ class ControlLearner:
         if c.algo == "trpo":
             return TRPO("MlpPolicy", self.venv, **shared)
         return PPO("MlpPolicy", self.venv, **shared, n_epochs=c.epochs, ent_coef=c.entropy_bonus)
+
+    @property
+    def _replay(self) -> PaidReplayBuffer:
+        assert isinstance(self.model, SAC)
+        assert isinstance(self.model.replay_buffer, PaidReplayBuffer)
+        return self.model.replay_buffer
 
     @property
     def discrete(self) -> bool:
@@ -159,7 +161,7 @@ class ControlLearner:
         record = self.venv.record()
         self.venv.update_normalizer(len(record))
         if isinstance(self.model, SAC):
-            _add_to_replay(self.model, record)
+            self._replay.add_record(record, self.model.policy.scale_action)
         return self._experience(rng, None)
 
     def learn(self, steps: int, reward: RewardFn | None) -> Experience:
@@ -229,7 +231,7 @@ class ControlLearner:
         if isinstance(self.model, SAC):
             if self.model.log_ent_coef is not None:
                 state["log_ent_coef"] = self.model.log_ent_coef
-            self._save_replay(folder)
+            self._replay.save(folder)
         save_state(folder, "learner", state)
 
     def load(self, folder: Path) -> None:
@@ -244,56 +246,7 @@ class ControlLearner:
         if isinstance(self.model, SAC):
             if self.model.log_ent_coef is not None:
                 self.model.log_ent_coef.data.copy_(state["log_ent_coef"])
-            self._load_replay(folder)
-
-    def _save_replay(self, folder: Path) -> None:
-        buffer = self._replay_buffer()
-        added = self.steps // self.config.num_envs  # times that the buffer grew by a row
-        for old in self._replays:  # another name for the same bytes: a checkpoint costs what is new
-            os.link(old, folder / old.name)
-        names = [path.name for path in self._replays]
-        if added > self._replayed:
-            rows = np.arange(self._replayed, added) % buffer.buffer_size
-            names.append(f"replay-{self._calls:06d}.npz")
-            np.savez(folder / names[-1], **{name: getattr(buffer, name)[rows] for name in _REPLAYED})
-        # The folder may be renamed once it is whole; its name then is what a later checkpoint links from.
-        self._replays = [folder.with_suffix("") / name for name in names]
-        self._replayed = added
-
-    def _load_replay(self, folder: Path) -> None:
-        buffer, added = self._replay_buffer(), 0
-        self._replays = sorted(folder.glob("replay-*.npz"))
-        for path in self._replays:
-            with np.load(path, allow_pickle=False) as file:
-                rows = np.arange(added, added + len(file["rewards"])) % buffer.buffer_size
-                for name in _REPLAYED:
-                    getattr(buffer, name)[rows] = file[name]
-            added += len(rows)
-        self._replayed = added
-        buffer.pos, buffer.full = added % buffer.buffer_size, added >= buffer.buffer_size
-
-    def _replay_buffer(self) -> ReplayBuffer:
-        assert isinstance(self.model, SAC)
-        assert self.model.replay_buffer is not None
-        return self.model.replay_buffer
-
-
-# What a replay buffer holds; the rewards are the true ones, see PaidReplayBuffer.
-_REPLAYED = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
-
-
-def _add_to_replay(model: BaseAlgorithm, record: Record) -> None:
-    """Give SAC transitions that it did not make itself."""
-    assert isinstance(model, SAC)
-    assert model.replay_buffer is not None
-    for t in range(len(record)):
-        infos = [
-            {"TimeLimit.truncated": bool(cut_off), "true_reward": true_reward}
-            for cut_off, true_reward in zip(record.last[t] & ~record.terminated[t], record.true_reward[t], strict=True)
-        ]
-        actions = model.policy.scale_action(record.act[t])
-        nothing = np.zeros(len(infos))
-        model.replay_buffer.add(record.obs[t], record.next_obs[t], actions, nothing, record.last[t], infos)
+            self._replay.load(folder)
 
 
 class _Check(BaseCallback):
@@ -306,42 +259,6 @@ class _Check(BaseCallback):
     def _on_step(self) -> bool:
         self.check()
         return True
-
-
-class PaidRolloutBuffer(RolloutBuffer):
-    """A rollout buffer whose rewards arrive all at once, before advantages are computed.
-
-    What Stable-Baselines3 has added by then, the value of states in which a time limit ended an episode, is kept.
-    """
-
-    def __init__(self, *args: Any, pay: Callable[[int], np.ndarray], **kwargs: Any) -> None:
-        self._pay = pay
-        super().__init__(*args, **kwargs)
-
-    def compute_returns_and_advantage(self, last_values: torch.Tensor, dones: np.ndarray) -> None:
-        self.rewards += self._pay(self.buffer_size).astype(np.float32)
-        super().compute_returns_and_advantage(last_values, dones)
-
-
-class PaidReplayBuffer(ReplayBuffer):
-    """A replay buffer that asks for rewards when a batch is sampled, so that they are never stale.
-
-    It keeps the true rewards, which travel in `infos`, for the baseline.
-    """
-
-    def __init__(
-        self, *args: Any, pay: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray], **kwargs: Any
-    ) -> None:
-        self._pay = pay
-        super().__init__(*args, **kwargs)
-
-    def add(self, obs: Any, next_obs: Any, action: Any, reward: Any, done: Any, infos: list[dict[str, Any]]) -> None:
-        super().add(obs, next_obs, action, np.array([info["true_reward"] for info in infos]), done, infos)
-
-    def _get_samples(self, batch_inds: np.ndarray, env: Any = None) -> ReplayBufferSamples:
-        samples = super()._get_samples(batch_inds, env)
-        paid = self._pay(samples.observations.numpy(), samples.actions.numpy(), samples.rewards.numpy()[:, 0])
-        return samples._replace(rewards=self.to_torch(paid[:, None]))
 
 
 def _moments(statistics: RunningMeanStd) -> dict[str, Any]:
@@ -362,32 +279,3 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float:
     if a.std() == 0 or b.std() == 0:
         return math.nan
     return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
-
-
-def evaluate(learner: ControlLearner | None, task: Task, *, episodes: int, seed: int) -> np.ndarray:
-    """[episodes] true returns of fresh episodes of the policy, acting deterministically; without learner a random one.
-
-    An episode without a time limit is cut at 1,000 steps.
-    """
-    venv = RecordingVecEnv(task.make, episodes, normalize=False)
-    try:
-        steps = task.episode_steps or 1000
-        venv.restart(seed, steps)
-        venv.action_space.seed(seed)
-        obs = venv.reset()
-        alive = np.ones(episodes, np.bool_)
-        returns = np.zeros(episodes)
-        for _ in range(steps):
-            if learner is None:
-                actions = np.array([venv.action_space.sample() for _ in range(episodes)])
-            else:
-                actions, _ = learner.model.predict(learner.venv.normalized(obs), deterministic=True)
-            venv.step_async(actions)
-            obs, _, dones, _ = venv.step_wait()
-            returns += venv.record(newest=1).true_reward[0] * alive
-            alive &= ~dones
-            if not alive.any():
-                break
-        return returns
-    finally:
-        venv.close()

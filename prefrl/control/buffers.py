@@ -1,0 +1,92 @@
+"""Stable-Baselines3's buffers, paid late: once a rollout, or when a batch is sampled."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.buffers import ReplayBuffer, RolloutBuffer
+from stable_baselines3.common.type_aliases import ReplayBufferSamples
+
+from prefrl.control.vector import Record
+
+# What a replay buffer holds; the rewards are the true ones.
+_KEPT = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
+
+
+class PaidRolloutBuffer(RolloutBuffer):
+    """A rollout buffer whose rewards arrive all at once, before advantages are computed.
+
+    What Stable-Baselines3 has added by then, the value of states in which a time limit ended an episode, is kept.
+    """
+
+    def __init__(self, *args: Any, pay: Callable[[int], np.ndarray], **kwargs: Any) -> None:
+        self._pay = pay
+        super().__init__(*args, **kwargs)
+
+    def compute_returns_and_advantage(self, last_values: torch.Tensor, dones: np.ndarray) -> None:
+        self.rewards += self._pay(self.buffer_size).astype(np.float32)
+        super().compute_returns_and_advantage(last_values, dones)
+
+
+class PaidReplayBuffer(ReplayBuffer):
+    """A replay buffer that asks for rewards when a batch is sampled, so that they are never stale.
+
+    It keeps the true rewards, which travel in `infos`, for the baseline.
+    """
+
+    def __init__(
+        self, *args: Any, pay: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray], **kwargs: Any
+    ) -> None:
+        self._pay = pay
+        self._files: list[Path] = []  # what is on disk
+        self._rows = 0  # how often a row was added; the buffer is a ring
+        self._rows_on_disk = 0
+        super().__init__(*args, **kwargs)
+
+    def add(self, obs: Any, next_obs: Any, action: Any, reward: Any, done: Any, infos: list[dict[str, Any]]) -> None:
+        super().add(obs, next_obs, action, np.array([info["true_reward"] for info in infos]), done, infos)
+        self._rows += 1
+
+    def add_record(self, record: Record, scale_action: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Take over transitions that the algorithm did not make itself."""
+        for t in range(len(record)):
+            cut_off = record.last[t] & ~record.terminated[t]
+            infos = [
+                {"TimeLimit.truncated": bool(limit), "true_reward": true_reward}
+                for limit, true_reward in zip(cut_off, record.true_reward[t], strict=True)
+            ]
+            actions = scale_action(record.act[t])
+            self.add(record.obs[t], record.next_obs[t], actions, np.zeros(len(infos)), record.last[t], infos)
+
+    def _get_samples(self, batch_inds: np.ndarray, env: Any = None) -> ReplayBufferSamples:
+        samples = super()._get_samples(batch_inds, env)
+        paid = self._pay(samples.observations.numpy(), samples.actions.numpy(), samples.rewards.numpy()[:, 0])
+        return samples._replace(rewards=self.to_torch(paid[:, None]))
+
+    def save(self, folder: Path) -> None:
+        """Write what came since the last call to a file of its own, and link those of earlier calls beside it."""
+        for old in self._files:  # another name for the same bytes: a checkpoint costs what is new
+            os.link(old, folder / old.name)
+        names = [path.name for path in self._files]
+        if self._rows > self._rows_on_disk:
+            names.append(f"replay-{self._rows:09d}.npz")
+            rows = np.arange(self._rows_on_disk, self._rows) % self.buffer_size
+            np.savez(folder / names[-1], **{name: getattr(self, name)[rows] for name in _KEPT})
+        # The folder may be renamed once it is whole; its name then is what a later checkpoint links from.
+        self._files = [folder.with_suffix("") / name for name in names]
+        self._rows_on_disk = self._rows
+
+    def load(self, folder: Path) -> None:
+        """Hold again what was saved."""
+        self._files, self._rows = sorted(folder.glob("replay-*.npz")), 0
+        for path in self._files:
+            with np.load(path, allow_pickle=False) as file:
+                rows = np.arange(self._rows, self._rows + len(file["rewards"])) % self.buffer_size
+                for name in _KEPT:
+                    getattr(self, name)[rows] = file[name]
+            self._rows += len(rows)
+        self._rows_on_disk = self._rows
+        self.pos, self.full = self._rows % self.buffer_size, self._rows >= self.buffer_size
