@@ -4,10 +4,14 @@ BIN := .venv/bin
 
 .PHONY: demo test test-slow lint format clean
 
+DEMO ?= runs/demo
+
+# Interrupted, it goes on where it was.
 demo: .venv/installed
-	$(BIN)/prefrl train cheetah --labels 700 --steps 300000 --out $(or $(OUT),runs/demo)
-	$(BIN)/prefrl report $(or $(OUT),runs/demo)
-	$(BIN)/prefrl watch $(or $(OUT),runs/demo)
+	@if [ -e $(DEMO)/config.json ]; then $(BIN)/prefrl resume $(DEMO); \
+	else $(BIN)/prefrl train cheetah --labels 700 --steps 300000 --out $(DEMO); fi
+	@$(BIN)/prefrl report $(DEMO)
+	@$(BIN)/prefrl watch $(DEMO)
 
 test: lint
 	$(BIN)/pytest
@@ -29,13 +33,13 @@ format: .venv/installed-dev
 
 # The constraints pin torch's version; torch from elsewhere may bring gigabytes of CUDA along.
 .venv/installed: pyproject.toml constraints.txt | .venv/bin/python
-	$(BIN)/pip install -c constraints.txt 'torch==2.13.0'
-	$(BIN)/pip install -c constraints.txt -e .
+	$(BIN)/pip install --quiet -c constraints.txt 'torch==2.13.0'
+	$(BIN)/pip install --quiet -c constraints.txt -e .
 	touch $@
 
 .venv/installed-dev: pyproject.toml constraints.txt | .venv/bin/python
-	$(BIN)/pip install -c constraints.txt 'torch==2.13.0'
-	$(BIN)/pip install -c constraints.txt -e '.[dev,label]'
+	$(BIN)/pip install --quiet -c constraints.txt 'torch==2.13.0'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,label]'
 	touch $@ .venv/installed
 
 clean:

@@ -111,11 +111,11 @@ class Progress:
 
     def _drawn(self) -> Group:
         table = Table.grid(padding=(0, 2))
+        table.add_row("", ProgressBar(total=self._steps, completed=self._row.get("steps", 0), width=50))
         for name, value in self._lines():
             table.add_row(Text(name, style="dim"), value)
-        bar = ProgressBar(total=self._steps, completed=self._row.get("steps", 0), width=60)
         elapsed = Text(f"{_duration(time.perf_counter() - self._clock)} so far", style="dim")
-        return Group(bar, table, Text(self._note, style="bold yellow") if self._note else elapsed)
+        return Group(table, Text(self._note, style="bold yellow") if self._note else elapsed)
 
 
 def _number(value: float | None) -> str:
