@@ -32,7 +32,7 @@ class Train:
     algo: Literal["ppo", "trpo", "sac"] = "ppo"
     """How the policy learns; trpo is the paper's."""
     entropy_bonus: float | None = None
-    """Weight of the policy's entropy at first (PPO), .01 by default; the paper varied nothing else of the learner."""
+    """Weight of the policy's entropy (PPO), .01 by default; the one setting of the learner that the paper varied."""
     out: Path | None = None
     """The run's folder; runs/TASK-... by default."""
     acquisition: Literal["mixture", "disagreement", "entropy", "information-gain", "uniform"] = "mixture"

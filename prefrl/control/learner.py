@@ -45,8 +45,7 @@ class LearnerConfig:
     gamma: float = 0.99
     gae_lambda: float = 0.95
     entropy_bonus: float = 0.01
-    """PPO's, at first (Christiano et al. 2017, appendix A.1), because a reward that still changes must find a policy
-    that still explores; it falls linearly to 0 over `total_steps`."""
+    """Christiano et al. 2017, appendix A.1. A reward that still changes must find a policy that still explores."""
     initial_log_std: float = -0.5
     """Logarithm of the standard deviation of actions at first, where they are continuous."""
     hidden: int = 64
@@ -121,12 +120,7 @@ class ControlLearner:
 
     def _learning_rate(self, _: float) -> float:
         """PPO's step size; Stable-Baselines3 knows only how far the present round has come."""
-        return self.config.learning_rate * max(0.1, self._remaining)
-
-    @property
-    def _remaining(self) -> float:
-        """The share of the run that is still to come."""
-        return max(0.0, 1.0 - self.steps / self.config.total_steps)
+        return self.config.learning_rate * max(0.1, 1.0 - self.steps / self.config.total_steps)
 
     @property
     def _replay(self) -> PaidReplayBuffer:
@@ -186,8 +180,6 @@ class ControlLearner:
         steps = rollout * math.ceil(steps / rollout)
         rng = self._begin(steps)
         self._reward = reward
-        if isinstance(self.model, PPO):
-            self.model.ent_coef = self.config.entropy_bonus * self._remaining
         self.model.learn(steps, callback=self._check, reset_num_timesteps=True)
         return self._experience(rng, reward)
 
