@@ -48,7 +48,7 @@ def plain(args: Args) -> float:
     model = PPO(
         "MlpPolicy",
         venv,
-        learning_rate=lambda remaining: c.learning_rate * max(0.1, remaining),
+        learning_rate=c.learning_rate,
         n_steps=c.rollout_steps,
         batch_size=c.batch_size,
         n_epochs=c.epochs,

@@ -89,8 +89,6 @@ class Train:
         ):
             if value < least:
                 raise PrefrlError(f"--{name} must be at least {least}, got {value}")
-        if self.entropy_bonus is not None and not 0 <= self.entropy_bonus < math.inf:
-            raise PrefrlError(f"--entropy-bonus must be at least 0 and finite, got {self.entropy_bonus:g}")
         if not 0 <= self.noise < 1:
             raise PrefrlError(f"--noise must be at least 0 and below 1, got {self.noise:g}")
         if not 0 <= self.upfront <= 1:
@@ -154,6 +152,6 @@ class Train:
             **{key: value for key, value in asdict(task).items() if key != "name"},
             "rounds": rounds,
             "oracle": asdict(oracle) | {"beta": str(oracle.beta)},  # JSON has no infinity
-            "learner": asdict(replace(learner, total_steps=warmup + rounds * steps_per_round)),
+            "learner": asdict(learner),
             "loop": asdict(LoopConfig(warmup_steps=warmup, steps_per_round=steps_per_round, fit=fit)),
         }

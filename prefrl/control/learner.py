@@ -40,8 +40,6 @@ class LearnerConfig:
     batch_size: int = 250
     epochs: int = 10
     learning_rate: float = 1e-3
-    """At first; PPO's falls linearly to a tenth of it over `total_steps`."""
-    total_steps: int = 1_000_000
     gamma: float = 0.99
     gae_lambda: float = 0.95
     entropy_bonus: float = 0.01
@@ -115,12 +113,7 @@ class ControlLearner:
         }
         if c.algo == "trpo":
             return TRPO("MlpPolicy", self.venv, **shared)
-        shared["learning_rate"] = self._learning_rate
         return PPO("MlpPolicy", self.venv, **shared, n_epochs=c.epochs, ent_coef=c.entropy_bonus)
-
-    def _learning_rate(self, _: float) -> float:
-        """PPO's step size; Stable-Baselines3 knows only how far the present round has come."""
-        return self.config.learning_rate * max(0.1, 1.0 - self.steps / self.config.total_steps)
 
     @property
     def _replay(self) -> PaidReplayBuffer:
