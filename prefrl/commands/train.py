@@ -89,6 +89,8 @@ class Train:
         ):
             if value < least:
                 raise PrefrlError(f"--{name} must be at least {least}, got {value}")
+        if self.entropy_bonus is not None and not 0 <= self.entropy_bonus < math.inf:
+            raise PrefrlError(f"--entropy-bonus must be at least 0 and finite, got {self.entropy_bonus:g}")
         if not 0 <= self.noise < 1:
             raise PrefrlError(f"--noise must be at least 0 and below 1, got {self.noise:g}")
         if not 0 <= self.upfront <= 1:
