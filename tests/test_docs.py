@@ -1,6 +1,7 @@
 """What is public is explained."""
 
 import ast
+import importlib
 import inspect
 import re
 from pathlib import Path
@@ -80,3 +81,15 @@ def test_the_readme_s_tree_names_every_file() -> None:
     for path in (ROOT / "prefrl").iterdir():
         if path.is_dir() and any(path.glob("*.py")):
             assert f"  {path.name}/ " in README, path.name
+
+
+def test_tables_are_what_the_data_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables in experiments/results and in the README are made from the committed data, never typed."""
+    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
+    choices, learning, readme, sweeping = map(importlib.import_module, ("choices", "learning", "readme", "sweeping"))
+    made = {"learning": learning.table(sweeping.load("learning"))}
+    for name, choice in choices.CHOICES.items():
+        made[name] = choices.table(name, choice, sweeping.load(name))
+    for name, table in made.items():
+        assert (sweeping.RESULTS / f"{name}.md").read_text() == table, f"{name}: make the table again"
+    assert readme.filled(README) == README, "python experiments/readme.py"
