@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from sweeping import RESULTS, carry_out, interval, load, normalized
 
-TASKS = {"cheetah": 1_000_000, "hopper": 1_000_000, "reacher": 1_000_000}
+TASKS = {"cheetah": 500_000, "hopper": 500_000, "reacher": 500_000}
 SEEDS = range(3)
 ROWS = {
     f"{task}-{reward}-{seed}": [task, "--steps", str(steps), "--labels", "700", "--reward", reward, "--seed", str(seed)]
