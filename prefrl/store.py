@@ -23,7 +23,7 @@ from prefrl.segment_bytes import decode_segment, encode_segment
 from prefrl.segments import Segment
 
 APPLICATION_ID = 0x50524652  # "PRFR"
-VERSION = 1
+VERSION = 2  # 2 lets an answer be withdrawn
 _BUSY_SECONDS = 20.0  # how long an operation waits for another process that is writing
 
 _SCHEMA = f"""
@@ -55,7 +55,8 @@ CREATE TABLE IF NOT EXISTS answers (
     mu TEXT,  -- JSON list in the order of the options; NULL: cannot tell
     labeler TEXT NOT NULL,
     answered_at TEXT NOT NULL,
-    provenance TEXT NOT NULL  -- JSON object
+    provenance TEXT NOT NULL,  -- JSON object
+    withdrawn INTEGER NOT NULL DEFAULT 0  -- 1: takes back what was answered before, so mu is NULL and means nothing
 ) STRICT;
 CREATE INDEX IF NOT EXISTS answers_by_query ON answers (query);
 CREATE TRIGGER IF NOT EXISTS answers_are_not_changed BEFORE UPDATE ON answers
@@ -71,10 +72,15 @@ PRAGMA user_version = {VERSION};
 COMMIT;
 """
 
+# 0 where the newest answer to a query stands, 1 where it was withdrawn, NULL where there never was one.
+_WITHDRAWN = """
+    (SELECT withdrawn FROM answers WHERE answers.query = queries.sequence ORDER BY answers.sequence DESC LIMIT 1)
+"""
+
 # A lease by :labeler does not keep a query from :labeler; nobody is named NULL.
-_FREE = """
+_FREE = f"""
     SELECT sequence, id FROM queries
-    WHERE NOT EXISTS (SELECT 1 FROM answers WHERE answers.query = queries.sequence)
+    WHERE {_WITHDRAWN} IS NOT 0
     AND NOT EXISTS (SELECT 1 FROM leases WHERE leases.query = queries.sequence
                     AND until > :now AND labeler IS NOT :labeler)
     ORDER BY sequence LIMIT :limit
@@ -83,7 +89,10 @@ _FREE = """
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One row of the log of answers. A later answer to the same query, by anybody, supersedes it."""
+    """One row of the log of answers. A later answer to the same query, by anybody, supersedes it.
+
+    A row that is `withdrawn` is no answer: it takes back what was answered before, and the query waits again.
+    """
 
     query_id: str
     option_ids: tuple[str, ...]  # [K]
@@ -91,6 +100,7 @@ class Answer:
     labeler: str
     answered_at: str  # UTC, ISO 8601
     provenance: Mapping[str, Any]  # whatever the labeler found worth keeping
+    withdrawn: bool = False
 
 
 class PreferenceStore:
@@ -133,6 +143,8 @@ class PreferenceStore:
             self._db.executescript(_SCHEMA)
         if self._pragma("application_id") != APPLICATION_ID:
             raise PrefrlError(f"{self.path} is a database of another program; choose another path")
+        if self._pragma("user_version") == 1:
+            self._upgrade()
         if (version := self._pragma("user_version")) != VERSION:
             raise PrefrlError(
                 f"{self.path} has format {version}, this prefrl reads format {VERSION}; "
@@ -140,6 +152,13 @@ class PreferenceStore:
             )
         if (fault := self._pragma("quick_check")) != "ok":
             raise PrefrlError(f"{self.path} is damaged ({fault}); restore a copy of it")
+
+    def _upgrade(self) -> None:
+        """Bring a version 1 to this one, once: another process may be doing the same."""
+        with self._writing() as db:
+            if self._pragma("user_version") == 1:
+                db.execute("ALTER TABLE answers ADD COLUMN withdrawn INTEGER NOT NULL DEFAULT 0")
+                db.execute(f"PRAGMA user_version = {VERSION}")
 
     def _pragma(self, name: str) -> Any:
         return self._db.execute(f"PRAGMA {name}").fetchone()[0]
@@ -198,7 +217,7 @@ class PreferenceStore:
     # Labeling
 
     def pending(self, limit: int | None = None) -> list[Query]:
-        """Queries without an answer that nobody has leased, the oldest first, with the views to show them by."""
+        """Queries without a standing answer that nobody has leased, the oldest first, with the views to show them."""
         with self._reading() as db:
             return self._free(db, None, limit)
 
@@ -271,6 +290,40 @@ class PreferenceStore:
                     (row[0], stored, labeler, now, how),
                 )
 
+    def withdraw(
+        self,
+        query: Query,
+        *,
+        labeler: str,
+        provenance: Mapping[str, Any] | None = None,
+        seconds: float = 120.0,
+    ) -> None:
+        """Take back a labeler's own answer: the query is pending again, leased to that labeler for so many seconds.
+
+        It is a row of its own in the log, which keeps the answer that was taken back; nothing older comes to count
+        again. On the disk when this returns. Raises PrefrlError where no answer of this labeler stands.
+        """
+        with self._writing() as db:
+            row = db.execute(
+                "SELECT queries.sequence, labeler, withdrawn FROM queries "
+                "JOIN answers ON answers.query = queries.sequence WHERE id = ? ORDER BY answers.sequence DESC LIMIT 1",
+                (query.id,),
+            ).fetchone()
+            if row is None or row[2]:
+                raise PrefrlError(f"query {query.id} has no answer in {self.path} that could be withdrawn")
+            if row[1] != labeler:
+                raise PrefrlError(f"query {query.id} was answered by {row[1]}, so {labeler} cannot withdraw it")
+            db.execute(
+                "INSERT INTO answers (query, mu, labeler, answered_at, provenance, withdrawn) "
+                "VALUES (?, NULL, ?, ?, ?, 1)",
+                (row[0], labeler, _now(), json.dumps(dict(provenance or {}))),
+            )
+            db.execute(
+                "INSERT INTO leases VALUES (?, ?, ?) "
+                "ON CONFLICT (query) DO UPDATE SET labeler = excluded.labeler, until = excluded.until",
+                (row[0], labeler, time.time() + seconds),
+            )
+
     # Reading
 
     def comparisons(self) -> list[Comparison]:
@@ -297,7 +350,7 @@ class PreferenceStore:
         """The whole log, the oldest answer first, superseded ones included."""
         with self._reading() as db:
             rows = db.execute(
-                "SELECT queries.sequence, queries.id, mu, labeler, answered_at, provenance "
+                "SELECT queries.sequence, queries.id, mu, labeler, answered_at, provenance, withdrawn "
                 "FROM answers JOIN queries ON queries.sequence = answers.query ORDER BY answers.sequence"
             ).fetchall()
             return [
@@ -308,14 +361,15 @@ class PreferenceStore:
                     labeler,
                     answered_at,
                     json.loads(provenance),
+                    bool(withdrawn),
                 )
-                for sequence, query_id, mu, labeler, answered_at, provenance in rows
+                for sequence, query_id, mu, labeler, answered_at, provenance, withdrawn in rows
             ]
 
     def __len__(self) -> int:
-        """How many queries have an answer, "cannot tell" included."""
+        """How many queries have an answer, "cannot tell" included and withdrawn ones not."""
         with self._explained():
-            return int(self._db.execute("SELECT count(DISTINCT query) FROM answers").fetchone()[0])
+            return int(self._db.execute(f"SELECT count(*) FROM queries WHERE {_WITHDRAWN} IS 0").fetchone()[0])
 
     def segment(self, segment_id: str) -> Segment:
         """A stored segment with its view. Raises PrefrlError if there is none, or if its content is not what it was."""
@@ -367,6 +421,8 @@ class PreferenceStore:
             yield
         except sqlite3.Error as error:
             raise PrefrlError(_explain(error, self.path)) from error
+        except UnicodeDecodeError as error:  # SQLite quotes a damaged schema, and Python cannot read the quotation
+            raise PrefrlError(f"{self.path} is damaged ({error}); restore a copy of it") from error
 
 
 def _explain(error: sqlite3.Error, path: Path) -> str:

@@ -49,7 +49,7 @@ def test_counts_and_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     said = capsys.readouterr().out
     assert "3 asked, 2 answered, 1 waiting" in said
     assert "1 decided, 0 ties, 1 cannot tell" in said
-    assert "1 more were changed later" in said
+    assert "1 more were changed or withdrawn later" in said
     assert "ann" in said
     assert "1 of 1" in said
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
@@ -61,6 +61,7 @@ def test_counts_and_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
         "labeler": "ann",
         "answered_at": 0,
         "superseded": False,
+        "withdrawn": False,
         "true_returns": [10.0, 0.0],
         "provenance": {},
     }

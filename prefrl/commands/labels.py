@@ -42,7 +42,7 @@ class Labels:
 
         with PreferenceStore(path) as store:
             log = store.answers()
-            newest = list({answer.query_id: answer for answer in log}.values())
+            newest = [a for a in {answer.query_id: answer for answer in log}.values() if not a.withdrawn]
             returns = true_returns(store, log)
             console = Console(highlight=False)
             _summarize(console, store.asked, log, newest)
@@ -98,7 +98,7 @@ def _summarize(console: Any, asked: int, log: list[Answer], newest: list[Answer]
         f"{kinds['decided']} decided, {kinds['tie']} ties, {kinds['cannot tell']} cannot tell"
     )
     if changed := len(log) - len(newest):
-        console.print(f"{changed} more were changed later; only the newest answer to a query counts")
+        console.print(f"{changed} more were changed or withdrawn later; only the newest answer to a query counts")
 
 
 def _by_labeler(answers: list[Answer], returns: dict[str, float | None]) -> Any:
@@ -137,6 +137,7 @@ def _lines(log: list[Answer], newest: list[Answer], returns: dict[str, float | N
                 "labeler": answer.labeler,
                 "answered_at": answer.answered_at,
                 "superseded": id(answer) not in counted,
+                "withdrawn": answer.withdrawn,
                 "true_returns": [returns[option] for option in answer.option_ids],
                 "provenance": dict(answer.provenance),
             }
