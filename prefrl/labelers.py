@@ -14,6 +14,7 @@ from prefrl.store import PreferenceStore
 
 _POLL_SECONDS = 0.5
 _SAY_SECONDS = 60.0
+_BEAT_SECONDS = 5.0
 
 
 class Labeler(Protocol):
@@ -169,6 +170,7 @@ class People:
         said, silent = 0, 0.0
         while (missing := store.asked - len(store)) > 0:
             asked = max(asked, missing)
+            store.beat("waiting", every=_BEAT_SECONDS)
             if missing != said or silent >= _SAY_SECONDS:
                 self.say(f"waiting for {missing} of {asked} answers; label them with: {self.command}")
                 said, silent = missing, 0.0

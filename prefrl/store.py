@@ -23,9 +23,16 @@ from prefrl.segment_bytes import decode_segment, encode_segment
 from prefrl.segments import Segment
 
 APPLICATION_ID = 0x50524652  # "PRFR"
-VERSION = 2  # 2 lets an answer be withdrawn
+VERSION = 2  # 2 lets an answer be withdrawn, and the trainer say what it does
 _BUSY_SECONDS = 20.0  # how long an operation waits for another process that is writing
 
+_TRAINER = """
+CREATE TABLE IF NOT EXISTS trainer (
+    one INTEGER PRIMARY KEY CHECK (one = 1),  -- there is one row
+    doing TEXT NOT NULL,
+    at REAL NOT NULL  -- seconds since 1970
+) STRICT
+"""
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS segments (
@@ -58,6 +65,7 @@ CREATE TABLE IF NOT EXISTS answers (
     provenance TEXT NOT NULL,  -- JSON object
     withdrawn INTEGER NOT NULL DEFAULT 0  -- 1: takes back what was answered before, so mu is NULL and means nothing
 ) STRICT;
+{_TRAINER};
 CREATE INDEX IF NOT EXISTS answers_by_query ON answers (query);
 CREATE TRIGGER IF NOT EXISTS answers_are_not_changed BEFORE UPDATE ON answers
     BEGIN SELECT RAISE(ABORT, 'answers are never changed: add a newer one'); END;
@@ -127,6 +135,7 @@ class PreferenceStore:
         self._segments: dict[str, Segment] = {}  # of comparisons only, and without views
         self._comparisons: dict[int, Comparison] = {}  # query -> its newest answer, where that is not "cannot tell"
         self._answers_seen = 0
+        self._beat: tuple[str, float] | None = None  # what the trainer said last, and when
         with self._explained():
             self._db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
             try:
@@ -158,6 +167,7 @@ class PreferenceStore:
         with self._writing() as db:
             if self._pragma("user_version") == 1:
                 db.execute("ALTER TABLE answers ADD COLUMN withdrawn INTEGER NOT NULL DEFAULT 0")
+                db.execute(_TRAINER)
                 db.execute(f"PRAGMA user_version = {VERSION}")
 
     def _pragma(self, name: str) -> Any:
@@ -213,6 +223,23 @@ class PreferenceStore:
         """How many queries were asked."""
         with self._explained():
             return int(self._db.execute("SELECT count(*) FROM queries").fetchone()[0])
+
+    # What the trainer does
+
+    def beat(self, doing: str, *, every: float = 0.0) -> None:
+        """Let labelers know what the trainer does; the same again is written once in `every` seconds."""
+        now = time.monotonic()
+        if self._beat is not None and self._beat[0] == doing and now - self._beat[1] < every:
+            return
+        with self._writing() as db:
+            db.execute("INSERT OR REPLACE INTO trainer VALUES (1, ?, ?)", (doing, time.time()))
+        self._beat = doing, now
+
+    def trainer(self) -> tuple[str, float] | None:
+        """What the trainer said that it does, and how many seconds ago; None if it never said anything."""
+        with self._explained():
+            row = self._db.execute("SELECT doing, at FROM trainer").fetchone()
+        return None if row is None else (row[0], max(0.0, time.time() - row[1]))
 
     # Labeling
 

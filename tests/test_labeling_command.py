@@ -9,7 +9,7 @@ import pytest
 
 from prefrl.commands import main
 from prefrl.commands.guides import guide_of
-from prefrl.commands.label import DrawStates, Label
+from prefrl.commands.label import DrawStates, Label, describe_trainer
 from prefrl.comparisons import Query
 from prefrl.control.tasks import TASKS
 from prefrl.errors import PrefrlError
@@ -93,6 +93,19 @@ def test_bad_input_is_a_sentence(run: Path, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     with pytest.raises(PrefrlError, match="cannot read the keymap"):
         Label(run, keymap=tmp_path / "none.toml").run()
+
+
+def test_what_the_trainer_does_is_said(run: Path) -> None:
+    with PreferenceStore(run / "preferences.db") as store:
+        assert describe_trainer(store, folder=run) == ("", "")
+        for doing, said in (("learning", "is learning"), ("waiting", "waits for answers"), ("finished", "is finished")):
+            store.beat(doing)
+            assert said in describe_trainer(store, folder=run)[0]
+        store.beat("stopped")
+        assert describe_trainer(store, folder=run)[1] == f"To go on with it: prefrl resume {run}"
+        store.beat("learning")
+        store._db.execute("UPDATE trainer SET at = at - 600")
+        assert describe_trainer(store, folder=run)[0] == "no sign of the trainer for 10 minutes"
 
 
 @pytest.mark.parametrize("task", TASKS)

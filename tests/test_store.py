@@ -273,11 +273,25 @@ def test_only_a_standing_answer_of_ones_own_is_withdrawn(store: PreferenceStore)
 
 def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
     path = filled(tmp_path / "store.sqlite")
-    edited(path, "ALTER TABLE answers DROP COLUMN withdrawn", "PRAGMA user_version = 1")
+    edited(path, "ALTER TABLE answers DROP COLUMN withdrawn", "DROP TABLE trainer", "PRAGMA user_version = 1")
     with PreferenceStore(path) as first, PreferenceStore(path) as second:
         assert [len(first), len(second)] == [len(first.answers())] * 2
         assert not any(answer.withdrawn for answer in first.answers())
         assert first._pragma("user_version") == VERSION
+        assert second.trainer() is None
+
+
+def test_the_trainer_says_what_it_does(store: PreferenceStore) -> None:
+    assert store.trainer() is None
+    store.beat("learning")
+    with PreferenceStore(store.path) as other:
+        doing, ago = other.trainer() or ("", -1.0)
+        assert (doing, 0 <= ago < 5) == ("learning", True)
+        store._db.execute("UPDATE trainer SET at = at - 1000")
+        store.beat("learning", every=100.0)  # too soon to say it again
+        assert (other.trainer() or ("", 0.0))[1] > 999
+        store.beat("waiting", every=100.0)
+        assert (other.trainer() or ("", 9.0))[0] == "waiting"
 
 
 # A plain-dict model of the same thing

@@ -3,6 +3,7 @@
 import getpass
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
     from prefrl.control.rendering import Renderer, Scene
     from prefrl.segments import SimulatorStates
+    from prefrl.store import PreferenceStore
+
+SILENT_SECONDS = 120.0  # a trainer says every few seconds that it is there, but for a long fit or a long save
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ class Label:
             keymap=keymap,
             draw=DrawStates(self.size, self.renderer),
             target=config.get("labels") if config.get("reward") == "learned" else None,
+            trainer=partial(describe_trainer, folder=store_path.parent),
             theme=self.theme,
             scale=self.scale,
         )
@@ -70,6 +75,24 @@ class Label:
             what = f"{kept} {'answer' if kept == 1 else 'answers'} by {opened.name}"
             print(f"{what} saved in {store_path}; {store.asked - len(store)} are waiting")
         return 0
+
+
+def describe_trainer(store: "PreferenceStore", *, folder: Path) -> tuple[str, str]:
+    """What a run's trainer does, in a few words, and what happens next or can be done."""
+    match store.trainer():
+        case None:
+            return "", ""
+        case ("finished", _):
+            return "the run is finished", f"See what came of it: prefrl report {folder}, prefrl watch {folder}"
+        case ("stopped", _):
+            return "the trainer was stopped", f"To go on with it: prefrl resume {folder}"
+        case (_, seconds) if seconds > SILENT_SECONDS:
+            silent = f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.0f} hours"
+            return f"no sign of the trainer for {silent}", f"If it has died: prefrl resume {folder}"
+        case ("waiting", _):
+            return "the trainer waits for answers", ""
+        case _:
+            return "the trainer is learning", "When this round is learned it asks about what the agent does then."
 
 
 def _config(store_path: Path) -> dict[str, Any]:
