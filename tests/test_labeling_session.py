@@ -74,6 +74,8 @@ def test_an_answer_says_all_that_is_known_of_it(store: PreferenceStore) -> None:
         "seconds": 3.0,
         "loops": 2,
         "replays": 1,
+        "clip_seconds": 1.5,
+        "speed": 1.0,
         "ignored": 0,
         "strength": 2,
     }

@@ -19,8 +19,8 @@ from prefrl_labeling.playback import Playback
 GUARD_SECONDS = 0.25  # an answer this soon after a new pair was meant for the one before
 LEASE_SECONDS = 120.0
 RENEW_SECONDS = 30.0
-AHEAD = 2  # pairs that are kept ready behind the one that is shown
-_LEASED = 4  # pairs at a time
+AHEAD = 3  # pairs that are kept ready behind the one that is shown
+_LEASED = 5  # pairs at a time
 _BREAK_SECONDS = 60.0  # a longer silence is a break and not part of the rate
 
 # What each answer says of the options as they stand on the screen, from left to right, and how strongly.
@@ -161,6 +161,8 @@ class Session:
             "seconds": round(self.now() - showing.since, 3),
             "loops": playback.loops,
             "replays": playback.replays,
+            "clip_seconds": round(playback.seconds, 3),
+            "speed": playback.speed,
             "ignored": showing.ignored,
         }
         if strength:

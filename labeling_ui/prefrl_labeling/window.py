@@ -73,7 +73,9 @@ class Window:
     def attend(self, store: PreferenceStore) -> None:
         """Open the window and return when the person has closed it. Raises PrefrlError if there is no screen."""
         check_screen()
-        os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+        # The picture is made here, so that a texture for it costs more than it saves: most of a core without a
+        # graphics card.
+        os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
         try:
             pygame.display.init()
             pygame.font.init()

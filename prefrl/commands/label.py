@@ -1,6 +1,7 @@
 """`prefrl label DIR`."""
 
 import getpass
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -47,6 +48,7 @@ class Label:
             raise PrefrlError(f"--size must be between 16 and 2048 pixels, got {self.size}")
         store_path = self.run_folder if self.run_folder.is_file() else self.run_folder / "preferences.db"
         config = _config(store_path)
+        os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
         try:
             import prefrl_labeling.window as window
         except ImportError as error:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
+from prefrl.commands.quality import remarks
 from prefrl.commands.statistics import wilson95
 from prefrl.errors import PrefrlError
 
@@ -25,7 +26,7 @@ PAUSE_SECONDS = 300.0  # a longer silence between two answers of one labeler is 
 
 @dataclass(frozen=True)
 class Labels:
-    """Count the answers of a run: by whom, how fast, and how often they agree with the true reward."""
+    """Count the answers of a run: by whom, how fast, how carefully, and how often they agree with the true reward."""
 
     store: tyro.conf.Positional[Path]
     """A run's folder, or a preferences.db."""
@@ -48,6 +49,9 @@ class Labels:
             _summarize(console, store.asked, log, newest)
             if newest:
                 console.print(_by_labeler(newest, returns))
+            for name in sorted({answer.labeler for answer in newest}):
+                for remark in remarks(name, [answer for answer in newest if answer.labeler == name]):
+                    console.print(remark, soft_wrap=True, markup=False)
             if self.export is not None:
                 _export(self.export, log, newest, returns)
                 console.print(f"{len(log)} answers written to {self.export}", soft_wrap=True)
