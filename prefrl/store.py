@@ -241,6 +241,13 @@ class PreferenceStore:
             row = self._db.execute("SELECT doing, at FROM trainer").fetchone()
         return None if row is None else (row[0], max(0.0, time.time() - row[1]))
 
+    @property
+    def newest_asked_at(self) -> str | None:
+        """When the newest query was asked (UTC, ISO 8601); None if there is none."""
+        with self._explained():
+            row = self._db.execute("SELECT asked_at FROM queries ORDER BY sequence DESC LIMIT 1").fetchone()
+        return None if row is None else str(row[0])
+
     # Labeling
 
     def pending(self, limit: int | None = None) -> list[Query]:
@@ -324,11 +331,11 @@ class PreferenceStore:
         labeler: str,
         provenance: Mapping[str, Any] | None = None,
         seconds: float = 120.0,
-    ) -> None:
+    ) -> bool:
         """Take back a labeler's own answer: the query is pending again, leased to that labeler for so many seconds.
 
         It is a row of its own in the log, which keeps the answer that was taken back; nothing older comes to count
-        again. On the disk when this returns. Raises PrefrlError where no answer of this labeler stands.
+        again. On the disk when this returns. False, and nothing is done, where no answer of this labeler stands.
         """
         with self._writing() as db:
             row = db.execute(
@@ -336,10 +343,8 @@ class PreferenceStore:
                 "JOIN answers ON answers.query = queries.sequence WHERE id = ? ORDER BY answers.sequence DESC LIMIT 1",
                 (query.id,),
             ).fetchone()
-            if row is None or row[2]:
-                raise PrefrlError(f"query {query.id} has no answer in {self.path} that could be withdrawn")
-            if row[1] != labeler:
-                raise PrefrlError(f"query {query.id} was answered by {row[1]}, so {labeler} cannot withdraw it")
+            if row is None or row[1] != labeler or row[2]:
+                return False
             db.execute(
                 "INSERT INTO answers (query, mu, labeler, answered_at, provenance, withdrawn) "
                 "VALUES (?, NULL, ?, ?, ?, 1)",
@@ -350,6 +355,7 @@ class PreferenceStore:
                 "ON CONFLICT (query) DO UPDATE SET labeler = excluded.labeler, until = excluded.until",
                 (row[0], labeler, time.time() + seconds),
             )
+        return True
 
     # Reading
 

@@ -140,6 +140,21 @@ def test_undo_and_redo_as_far_as_one_likes(store: PreferenceStore) -> None:
     assert {number(o) for o in session.current.options} == {6.0, 7.0}  # the next one; none was forgotten
 
 
+def test_undo_passes_over_what_somebody_else_has_overruled(store: PreferenceStore) -> None:
+    session, clock = opened(store)
+    first = session.current
+    answer(session, clock, Action.TIE)
+    second = session.current
+    answer(session, clock, Action.TIE)
+    assert first is not None
+    assert second is not None
+    store.answer(second.query, None, labeler="bob")
+    assert session.undo()
+    assert session.current is not None
+    assert session.current.query.id == first.query.id
+    assert not session.undo()
+
+
 def test_a_skipped_pair_comes_back_last(store: PreferenceStore) -> None:
     session, clock = opened(store)
     assert session.current is not None

@@ -27,6 +27,7 @@ class Screen:
     answered: int
     target: int
     queue: int
+    newest: float | None  # seconds since the last pair was asked
     rate: float | None  # answers a minute
     saved: str  # which answer was saved last
     trainer: str  # what it does
@@ -194,7 +195,11 @@ def _draw_footer(brush: Brush, screen: Screen, area: Rect) -> None:
         words.append(f"{screen.rate:.1f} a minute")
         if screen.target > screen.answered:
             words.append(f"about {duration(60 * (screen.target - screen.answered) / screen.rate)} left")
-    words.append(f"{screen.queue:,} waiting" if screen.queue else "none waiting")
+    if screen.queue:
+        age = "" if screen.newest is None else f", the newest asked {duration(screen.newest)} ago"
+        words.append(f"{screen.queue:,} waiting{age}")
+    else:
+        words.append("none waiting")
     if screen.trainer:
         words.append(screen.trainer)
     top = area.top + brush.px(12)
@@ -264,4 +269,4 @@ def _draw_help(brush: Brush, screen: Screen, size: tuple[int, int]) -> Button:
 def duration(seconds: float) -> str:
     """About how long, in a person's words."""
     minutes = max(1, round(seconds / 60))
-    return f"{minutes} min" if minutes < 100 else f"{minutes / 60:.1f} hours"
+    return f"{minutes} min" if minutes < 100 else f"{minutes / 60:.0f} hours"

@@ -4,7 +4,9 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -60,6 +62,7 @@ class Counts:
 
     asked: int
     answered: int  # by everybody
+    newest: float | None = None  # seconds since the last question was asked
 
 
 @dataclass
@@ -91,8 +94,9 @@ class Session:
 
     def refresh(self, *, at_once: bool = False) -> None:
         """Look for new pairs and renew the leases of those at hand, if it is time to."""
-        before, self.counts = self.counts, Counts(self.store.asked, len(self.store))
-        enough = len(self._queue) >= AHEAD or (self.current is not None and self.counts == before)
+        before, self.counts = self.counts, _count(self.store)
+        unchanged = (before.asked, before.answered) == (self.counts.asked, self.counts.answered)
+        enough = len(self._queue) >= AHEAD or (self.current is not None and unchanged)
         if not at_once and enough and self.now() - self._renewed < RENEW_SECONDS:
             return
         wanted = _LEASED + len(self._skipped)
@@ -185,7 +189,8 @@ class Session:
             self._gaps.append(self.now() - self._last_answer)
         self._last_answer = self.now()
         self._next()
-        self.refresh()
+        with suppress(PrefrlError):  # the answer is stored; the next look at the store says it again
+            self.refresh()
 
     def skip(self) -> bool:
         """Put the current pair behind all others."""
@@ -199,14 +204,20 @@ class Session:
         return True
 
     def undo(self) -> bool:
-        """Take the last answer back and show its pair again, on the same sides."""
-        if not self._given:
+        """Take the last answer back and show its pair again, on the same sides.
+
+        False if there is none; an answer that somebody else has overruled meanwhile is passed over.
+        """
+        while self._given:
+            given = self._given[-1]
+            mine = self.store.withdraw(
+                given.showing.query, labeler=self.name, provenance={"session": self.id}, seconds=LEASE_SECONDS
+            )
+            self._given.pop()
+            if mine:
+                break
+        else:
             return False
-        given = self._given[-1]
-        self.store.withdraw(
-            given.showing.query, labeler=self.name, provenance={"session": self.id}, seconds=LEASE_SECONDS
-        )
-        self._given.pop()
         self._withdrawn.append(given)
         if note := given.provenance.get("note"):
             self.notes[given.showing.query.id] = note
@@ -214,7 +225,8 @@ class Session:
             self._queue.insert(0, self.current.query)
         self.current = Showing(given.showing.query, self._showings, given.showing.options)
         self._showings += 1
-        self.refresh()
+        with suppress(PrefrlError):  # what matters is stored; the next look at the store says it again
+            self.refresh()
         return True
 
     def redo(self) -> bool:
@@ -247,6 +259,12 @@ class Session:
     def close(self) -> None:
         """Let others have what is not answered."""
         self.store.release(self.name)
+
+
+def _count(store: PreferenceStore) -> Counts:
+    asked_at = store.newest_asked_at
+    age = None if asked_at is None else datetime.now(UTC) - datetime.fromisoformat(asked_at)
+    return Counts(store.asked, len(store), None if age is None else max(0.0, age.total_seconds()))
 
 
 def sides(session: str, showing: int) -> tuple[int, int]:

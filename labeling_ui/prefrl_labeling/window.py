@@ -6,7 +6,7 @@ import string
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pygame
 
@@ -68,7 +68,6 @@ class Window:
     trainer: Callable[[PreferenceStore], tuple[str, str]] = lambda store: ("", "")
     theme: str = "dark"
     scale: float = 1.0
-    frames: int = field(default=0, init=False)  # how often the window was drawn
 
     def attend(self, store: PreferenceStore) -> None:
         """Open the window and return when the person has closed it. Raises PrefrlError if there is no screen."""
@@ -140,6 +139,7 @@ class _Sitting:
         self.buttons: tuple[Button, ...] = ()
         self.theme, self.scale = window.theme, window.scale
         self._looked = -math.inf
+        self._blind = ""  # why the last look at the store failed
 
     def run(self) -> None:
         before = time.monotonic()
@@ -159,8 +159,8 @@ class _Sitting:
             first = pygame.event.wait(max(1, round(1000 * rest)))
             for event in [first, *pygame.event.get()]:
                 self._handle(event)
-        if self.trouble:
-            raise PrefrlError(self.trouble)
+        if self.trouble or self._blind:
+            raise PrefrlError(self.trouble or self._blind)
 
     def _moving(self) -> bool:
         waits_for_pictures = self.session.current is not None and self.contents is None
@@ -172,8 +172,9 @@ class _Sitting:
         try:
             self.session.refresh()
             self.trainer = self.window.trainer(self.session.store)
+            self._blind = ""
         except PrefrlError as error:
-            self.trouble = str(error)
+            self._blind = str(error)
 
     def _settle(self) -> None:
         """Put the current pair on the screen as soon as both of its clips are ready."""
@@ -199,7 +200,6 @@ class _Sitting:
         picture, self.buttons = render(self._screen(), surface.get_size(), self.scale)
         surface.blit(picture, (0, 0))
         pygame.display.flip()
-        self.window.frames += 1
         if self.contents is not None:
             self.session.visible()
 
@@ -216,13 +216,14 @@ class _Sitting:
             answered=counts.answered,
             target=max(self.window.target or 0, counts.asked),
             queue=counts.asked - counts.answered,
+            newest=counts.newest,
             rate=self.session.rate,
             saved=self.saved,
             trainer=self.trainer[0],
             note=self.note,
             writing=self.writing,
             help=self.help,
-            trouble=self.trouble,
+            trouble=self.trouble or self._blind,
             pointer=pygame.mouse.get_pos(),
         )
 
