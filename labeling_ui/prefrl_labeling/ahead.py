@@ -1,8 +1,9 @@
 """Draw what is about to be shown, in another process, so that a person never waits for a picture."""
 
 import multiprocessing
+import queue
 import signal
-import time
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -13,7 +14,7 @@ from prefrl.errors import PrefrlError
 from prefrl.segments import Segment, SimulatorStates
 from prefrl_labeling.contents import Content, Draw, Film, Nothing, still
 
-_PATIENCE = 0.004  # seconds that one call of `receive` may take: pictures never make the window stutter
+_Message = tuple[str, int, np.ndarray | str]  # id of the segment, how many pictures it has, one of them or what failed
 
 
 class Ahead:
@@ -25,6 +26,7 @@ class Ahead:
         self._asked: dict[str, SimulatorStates] = {}
         self._partial: dict[str, list[np.ndarray]] = {}
         self._wire: Connection | None = None
+        self._arrived: queue.SimpleQueue[_Message | None] = queue.SimpleQueue()
         self._process: multiprocessing.process.BaseProcess | None = None
 
     def want(self, segments: Sequence[Segment]) -> None:
@@ -48,15 +50,21 @@ class Ahead:
         return self._contents.get(segment.id)
 
     def receive(self) -> None:
-        """Take over what has been drawn by now, for a few milliseconds at most."""
-        until = time.perf_counter() + _PATIENCE
-        try:
-            while self._wire is not None and self._wire.poll() and time.perf_counter() < until:
-                self._take(self._wire.recv())
-        except (EOFError, OSError):
-            self._lost()
+        """Take over what has been drawn by now."""
+        with suppress(queue.Empty):
+            while True:
+                message = self._arrived.get_nowait()
+                if message is None:
+                    self._lost()
+                else:
+                    self._take(message)
 
-    def _take(self, message: tuple[str, int, np.ndarray | str]) -> None:
+    @property
+    def busy(self) -> bool:
+        """Whether something is being drawn."""
+        return bool(self._asked)
+
+    def _take(self, message: _Message) -> None:
         name, steps, picture = message
         if isinstance(picture, str):
             self._asked.pop(name)
@@ -76,6 +84,9 @@ class Ahead:
             self._process = context.Process(target=_draw_all, args=(self._draw, theirs), daemon=True)
             self._process.start()
             theirs.close()
+            # A pipe holds less than one picture: somebody must always read, or drawing waits for the window's clock.
+            self._arrived = queue.SimpleQueue()
+            threading.Thread(target=_read, args=(self._wire, self._arrived), daemon=True).start()
         self._asked[name] = view
         try:
             self._wire.send((name, view))
@@ -93,8 +104,7 @@ class Ahead:
     def close(self) -> None:
         """End the other process."""
         if self._wire is not None and self._process is not None:
-            self._wire.close()
-            self._process.terminate()
+            self._process.terminate()  # which ends the thread that reads, too
             self._process.join(5.0)
         self._wire = self._process = None
 
@@ -103,6 +113,14 @@ class Ahead:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _read(wire: Connection, arrived: "queue.SimpleQueue[_Message | None]") -> None:
+    """Hand over what comes out of the pipe; at its end None."""
+    with suppress(EOFError, OSError):
+        while True:
+            arrived.put(wire.recv())
+    arrived.put(None)
 
 
 def _draw_all(draw: Draw, wire: Connection) -> None:
