@@ -3,6 +3,7 @@
 import json
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from prefrl.commands import main
 from prefrl.commands.guides import guide_of
 from prefrl.commands.label import DrawStates, Label, describe_trainer
+from prefrl.commands.train import Train
 from prefrl.comparisons import Query
 from prefrl.control.tasks import TASKS
 from prefrl.errors import PrefrlError
@@ -106,6 +108,29 @@ def test_what_the_trainer_does_is_said(run: Path) -> None:
         store.beat("learning")
         store._db.execute("UPDATE trainer SET at = at - 600")
         assert describe_trainer(store, folder=run)[0] == "no sign of the trainer for 10 minutes"
+
+
+def test_the_trainer_opens_the_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[list[str]] = []
+    popen = SimpleNamespace(Popen=lambda command, **_: opened.append(command))
+    monkeypatch.setattr("prefrl.commands.train.subprocess", popen)
+    monkeypatch.setattr("prefrl.commands.training.carry_out", lambda folder, quiet: 0)
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    out = tmp_path / "run"
+    train = Train("moving-dot", labeler="people", open_window=True, when_short="throttle", out=out)
+    assert train.run() == 0
+    assert opened[0][1:] == ["-m", "prefrl", "label", str(out)]
+    config = json.loads((out / "config.json").read_text())
+    assert config["when_short"] == "throttle"
+    assert "open_window" not in config
+    with pytest.raises(PrefrlError, match="an oracle needs no window"):
+        Train("moving-dot", open_window=True, out=tmp_path / "other").run()
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    with pytest.raises(PrefrlError, match="no screen"):
+        Train("moving-dot", labeler="people", open_window=True, out=tmp_path / "other").run()
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize("task", TASKS)

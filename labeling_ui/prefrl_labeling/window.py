@@ -3,7 +3,6 @@
 import math
 import os
 import string
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from prefrl_labeling.keymap import Action, Keymap, spelled
 from prefrl_labeling.panes import text_page, text_rows
 from prefrl_labeling.playback import Playback
 from prefrl_labeling.screen import Button, Screen, layout, render
+from prefrl_labeling.screens import NO_SCREEN, check_screen
 from prefrl_labeling.session import ANSWERS, Session
 from prefrl_labeling.themes import THEMES
 
@@ -82,7 +82,7 @@ class Window:
             pygame.display.set_mode(size, pygame.RESIZABLE)
         except pygame.error as error:
             pygame.quit()
-            raise PrefrlError(f"no window can be opened ({error}); {_NO_SCREEN}") from error
+            raise PrefrlError(f"no window can be opened ({error}); {NO_SCREEN}") from error
         pygame.display.set_caption(f"prefrl label: {self.guide.task}")
         pygame.key.set_repeat()  # off: a key that is held down answers once
         try:
@@ -95,19 +95,6 @@ class Window:
         finally:
             typography.forget()
             pygame.quit()
-
-
-_NO_SCREEN = (
-    "run it where there is a screen, or under xvfb-run, or copy the run's preferences.db to a machine with a screen "
-    "and label it there"
-)
-
-
-def check_screen() -> None:
-    """Raise PrefrlError where a window cannot be seen."""
-    somewhere = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"))
-    if sys.platform.startswith("linux") and not somewhere:
-        raise PrefrlError(f"there is no screen to open a window on (DISPLAY is not set); {_NO_SCREEN}")
 
 
 def chord_of(event: pygame.event.Event) -> str | None:
@@ -163,8 +150,7 @@ class _Sitting:
             raise PrefrlError(self.trouble or self._blind)
 
     def _moving(self) -> bool:
-        waits_for_pictures = self.session.current is not None and self.contents is None
-        return waits_for_pictures or (self.contents is not None and self.playback.playing)
+        return self.ahead.busy or (self.contents is not None and self.playback.playing)
 
     def _look(self) -> None:
         """See what is new in the store."""

@@ -36,8 +36,9 @@ class Label:
     """Colors; contrast is white and bright colors on black. The key T changes them, too."""
     scale: float = 1.0
     """Size of letters and of the window, 1 to 4. The keys + and - change the letters, too."""
-    size: int = 400
-    """Width and height of the pictures in pixels before they are fitted into the window."""
+    size: int = 320
+    """Width and height in pixels at which simulator states are drawn, before they are fitted into the window: larger is
+    sharper and takes longer."""
     renderer: Literal["auto", "gl", "software"] = "auto"
     """What draws simulator states, as for `prefrl watch`."""
 
@@ -56,8 +57,9 @@ class Label:
         from prefrl.commands.guides import guide_of
         from prefrl.store import PreferenceStore
         from prefrl_labeling.keymap import default_keymap, read_keymap
+        from prefrl_labeling.screens import check_screen
 
-        window.check_screen()
+        check_screen()
         keymap = read_keymap(self.keymap) if self.keymap else default_keymap()
         opened = window.Window(
             guide=guide_of(str(config.get("task", "preferences"))),

@@ -92,7 +92,9 @@ def _train(run: Run, config: dict[str, Any], progress: Progress) -> dict[str, An
         else:
             labeler: Labeler = Oracle(**config["oracle"] | {"beta": float(config["oracle"]["beta"])})
             if config["labeler"] == "people":
-                labeler = People(f"prefrl label {run.folder}", run.pause, progress.note)
+                labeler = People(
+                    f"prefrl label {run.folder}", run.pause, progress.note, config.get("when_short", "block")
+                )
             rounds, per_round = config["rounds"], loop.steps_per_round
             train(
                 learner,
