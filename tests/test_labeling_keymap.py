@@ -53,6 +53,12 @@ def test_bad_files_are_a_sentence(tmp_path: Path, content: str, complaint: str) 
     assert str(path) in str(error.value)
 
 
+def test_the_readme_s_keymap_is_accepted(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", (Path(__file__).parent.parent / "README.md").read_text(), re.DOTALL)
+    (tmp_path / "keys.toml").write_text(example)
+    assert read_keymap(tmp_path / "keys.toml").action("n") is Action.SKIP
+
+
 def test_a_missing_file_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(PrefrlError, match=r"cannot read the keymap .*keys.toml: No such file"):
         read_keymap(tmp_path / "keys.toml")

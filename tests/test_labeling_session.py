@@ -210,6 +210,21 @@ def test_a_pair_that_somebody_else_has_answered_goes_away(store: PreferenceStore
     assert session.current.query.id != theirs.id
 
 
+def test_who_has_gone_away_keeps_nothing_from_others(store: PreferenceStore) -> None:
+    session, clock = opened(store)
+    assert session.current is not None
+    clock.now += 299
+    session.refresh()
+    kept = session._renewed
+    assert kept == clock.now
+    clock.now += 40
+    session.refresh()
+    assert session._renewed == kept  # the leases run out by themselves
+    session.touch()
+    session.refresh()
+    assert session._renewed == clock.now
+
+
 def test_the_rate_leaves_breaks_out(store: PreferenceStore) -> None:
     session, clock = opened(store)
     for seconds in (4.0, 4.0, 600.0, 4.0, 4.0):

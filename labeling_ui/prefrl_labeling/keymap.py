@@ -132,7 +132,7 @@ def default_keymap() -> Keymap:
 
 
 def read_keymap(path: Path) -> Keymap:
-    """The default keys, but for those actions that the file's table `[keys]` names: `tie = ["t", "up"]`.
+    """The default keys, but for those actions that the file's table `[keys]` names: `tie = ["e", "up"]`.
 
     Raises PrefrlError for what is not TOML, for unknown names, and for a key that two actions share.
     """
@@ -146,7 +146,7 @@ def read_keymap(path: Path) -> Keymap:
         raise PrefrlError(f"{path}: unknown name {unknown[0]!r}; a keymap has one table, [keys]")
     table = content.get("keys", {})
     if not isinstance(table, dict):
-        raise PrefrlError(f'{path}: keys must be a table: [keys], then lines such as tie = ["t", "up"]')
+        raise PrefrlError(f'{path}: keys must be a table: [keys], then lines such as tie = ["e", "up"]')
     try:
         return Keymap({**DEFAULT, **dict(_entry(name, value) for name, value in table.items())})
     except PrefrlError as error:

@@ -21,6 +21,7 @@ from prefrl_labeling.playback import Playback
 GUARD_SECONDS = 0.25  # an answer this soon after a new pair was meant for the one before
 LEASE_SECONDS = 120.0
 RENEW_SECONDS = 30.0
+ABSENT_SECONDS = 300.0  # without any key: from then on others may have what is on the screen
 AHEAD = 3  # pairs that are kept ready behind the one that is shown
 _LEASED = 5  # pairs at a time
 _BREAK_SECONDS = 60.0  # a longer silence is a break and not part of the rate
@@ -89,6 +90,7 @@ class Session:
         self._gaps: deque[float] = deque(maxlen=20)  # seconds from one answer to the next
         self._last_answer: float | None = None
         self._renewed = -float("inf")
+        self._touched = self.now()
 
     # What is shown
 
@@ -98,6 +100,8 @@ class Session:
         unchanged = (before.asked, before.answered) == (self.counts.asked, self.counts.answered)
         enough = len(self._queue) >= AHEAD or (self.current is not None and unchanged)
         if not at_once and enough and self.now() - self._renewed < RENEW_SECONDS:
+            return
+        if self.now() - self._touched > ABSENT_SECONDS and self.current is not None:
             return
         wanted = _LEASED + len(self._skipped)
         leased = {query.id: query for query in self.store.lease(self.name, wanted, seconds=LEASE_SECONDS)}
@@ -131,6 +135,10 @@ class Session:
         pairs = [*([self.current.options] if self.current else []), *(query.options for query in self._queue[:AHEAD])]
         pairs += [given.showing.options for given in self._given[-1:]]
         return [segment for pair in pairs for segment in pair]
+
+    def touch(self) -> None:
+        """The person is there."""
+        self._touched = self.now()
 
     def visible(self) -> None:
         """The current pair has just become visible."""

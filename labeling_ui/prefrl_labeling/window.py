@@ -241,7 +241,9 @@ class _Sitting:
             self.closing = True
         elif event.type == pygame.VIDEORESIZE and (event.w < SMALLEST[0] or event.h < SMALLEST[1]):
             pygame.display.set_mode((max(event.w, SMALLEST[0]), max(event.h, SMALLEST[1])), pygame.RESIZABLE)
-        elif event.type == pygame.MOUSEWHEEL:
+        if event.type in (pygame.KEYDOWN, pygame.MOUSEBUTTONDOWN, pygame.MOUSEWHEEL, pygame.MOUSEMOTION):
+            self.session.touch()
+        if event.type == pygame.MOUSEWHEEL:
             surface = pygame.display.get_surface()
             assert surface is not None
             panes = layout(surface.get_size(), self.scale).panes

@@ -31,7 +31,7 @@ class Label:
     name: str = ""
     """Who answers; your user name by default. People who label at the same time need names of their own."""
     keymap: Path | None = None
-    """A TOML file with other keys: a table [keys] with lines such as tie = ["t", "up"]."""
+    """A TOML file with other keys: a table [keys] with lines such as tie = ["e", "up"]."""
     theme: Literal["dark", "light", "contrast"] = "dark"
     """Colors; contrast is white and bright colors on black. The key T changes them, too."""
     scale: float = 1.0
