@@ -97,6 +97,12 @@ def test_bad_input_is_a_sentence(run: Path, tmp_path: Path, monkeypatch: pytest.
         Label(run, keymap=tmp_path / "none.toml").run()
 
 
+def test_a_baseline_asks_nobody(run: Path) -> None:
+    (run / "config.json").write_text(json.dumps({"task": "hopper", "labels": 7, "reward": "true"}))
+    with pytest.raises(PrefrlError, match="so it asks nobody"):
+        Label(run).run()
+
+
 def test_what_the_trainer_does_is_said(run: Path) -> None:
     with PreferenceStore(run / "preferences.db") as store:
         assert describe_trainer(store, folder=run) == ("", "")

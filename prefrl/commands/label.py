@@ -50,6 +50,11 @@ class Label:
         store_path = self.run_folder if self.run_folder.is_file() else self.run_folder / "preferences.db"
         config = _config(store_path)
         os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+        if config.get("reward") == "true":
+            raise PrefrlError(
+                f"{store_path.parent} learns from the environment's own reward, so it asks nobody; "
+                "label a run that was begun with --labeler people"
+            )
         try:
             import prefrl_labeling.window as window
         except ImportError as error:
