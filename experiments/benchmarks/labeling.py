@@ -38,7 +38,7 @@ def main(folder: Path) -> None:
         now, session = time.perf_counter(), opened[0].session
         if screen.pair is not None:
             if session.current.number != seen["showing"]:
-                if seen["pressed"] and session.counts.asked > session.counts.answered + 1:
+                if seen["pressed"] and seen["more"]:
                     waits.append(now - seen["pressed"])
                 seen.update(showing=session.current.number, since=now, pressed=0.0)
             elif not seen["pressed"]:
@@ -47,7 +47,7 @@ def main(folder: Path) -> None:
                 if now - seen["since"] > LOOK_SECONDS:
                     left, right = (float(option.true_reward.sum()) for option in session.current.options)
                     key = "Left" if left > right else "Right" if right > left else "Up"
-                    seen["pressed"] = now
+                    seen["pressed"], seen["more"] = now, session.counts.asked > session.counts.answered + 1
                     subprocess.run(["xdotool", "key", key], check=True)
         elif screen.answered >= screen.target:
             opened[0].closing = True
