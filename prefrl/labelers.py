@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from prefrl.store import PreferenceStore
 
 _POLL_SECONDS = 0.5
 _SAY_SECONDS = 60.0
+_BEAT_SECONDS = 5.0
 
 
 class Labeler(Protocol):
@@ -157,18 +158,31 @@ def _evenly(among: np.ndarray) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class People:
-    """Waits until people have answered at the store, from whatever process, and says what it waits for."""
+    """Waits until people have answered at the store, from whatever process, and says what it waits for.
+
+    `when_short` says for how long: `block` until every query has an answer; `throttle` until no more than a quarter of
+    all that was ever asked lack one; `continue` only until there is a first answer. What is answered later counts from
+    the next round on; how a run goes then depends on when it was answered.
+    """
 
     command: str  # opens the labeling window
     pause: Callable[[float], None]  # waits for that many seconds; may raise Interrupted to stop
     say: Callable[[str], None]
+    when_short: Literal["block", "throttle", "continue"] = "block"
+
+    def _allowed(self, store: PreferenceStore) -> int:
+        """How many answers may be missing."""
+        if self.when_short == "continue":
+            return store.asked - 1
+        return store.asked // 4 if self.when_short == "throttle" else 0
 
     def attend(self, store: PreferenceStore) -> None:
-        """Return when every query has an answer. Says how many are missing at once, at each change and each minute."""
+        """Return when there are answers enough. Says how many are missing at once, at each change and each minute."""
         asked = store.asked - len(store)
         said, silent = 0, 0.0
-        while (missing := store.asked - len(store)) > 0:
+        while (missing := store.asked - len(store)) > max(0, self._allowed(store)):
             asked = max(asked, missing)
+            store.beat("waiting", every=_BEAT_SECONDS)
             if missing != said or silent >= _SAY_SECONDS:
                 self.say(f"waiting for {missing} of {asked} answers; label them with: {self.command}")
                 said, silent = missing, 0.0

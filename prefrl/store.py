@@ -23,9 +23,16 @@ from prefrl.segment_bytes import decode_segment, encode_segment
 from prefrl.segments import Segment
 
 APPLICATION_ID = 0x50524652  # "PRFR"
-VERSION = 1
+VERSION = 2  # 2 lets an answer be withdrawn, and the trainer say what it does
 _BUSY_SECONDS = 20.0  # how long an operation waits for another process that is writing
 
+_TRAINER = """
+CREATE TABLE IF NOT EXISTS trainer (
+    one INTEGER PRIMARY KEY CHECK (one = 1),  -- there is one row
+    doing TEXT NOT NULL,
+    at REAL NOT NULL  -- seconds since 1970
+) STRICT
+"""
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS segments (
@@ -55,8 +62,10 @@ CREATE TABLE IF NOT EXISTS answers (
     mu TEXT,  -- JSON list in the order of the options; NULL: cannot tell
     labeler TEXT NOT NULL,
     answered_at TEXT NOT NULL,
-    provenance TEXT NOT NULL  -- JSON object
+    provenance TEXT NOT NULL,  -- JSON object
+    withdrawn INTEGER NOT NULL DEFAULT 0  -- 1: takes back what was answered before, so mu is NULL and means nothing
 ) STRICT;
+{_TRAINER};
 CREATE INDEX IF NOT EXISTS answers_by_query ON answers (query);
 CREATE TRIGGER IF NOT EXISTS answers_are_not_changed BEFORE UPDATE ON answers
     BEGIN SELECT RAISE(ABORT, 'answers are never changed: add a newer one'); END;
@@ -71,10 +80,15 @@ PRAGMA user_version = {VERSION};
 COMMIT;
 """
 
+# 0 where the newest answer to a query stands, 1 where it was withdrawn, NULL where there never was one.
+_WITHDRAWN = """
+    (SELECT withdrawn FROM answers WHERE answers.query = queries.sequence ORDER BY answers.sequence DESC LIMIT 1)
+"""
+
 # A lease by :labeler does not keep a query from :labeler; nobody is named NULL.
-_FREE = """
+_FREE = f"""
     SELECT sequence, id FROM queries
-    WHERE NOT EXISTS (SELECT 1 FROM answers WHERE answers.query = queries.sequence)
+    WHERE {_WITHDRAWN} IS NOT 0
     AND NOT EXISTS (SELECT 1 FROM leases WHERE leases.query = queries.sequence
                     AND until > :now AND labeler IS NOT :labeler)
     ORDER BY sequence LIMIT :limit
@@ -83,7 +97,10 @@ _FREE = """
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One row of the log of answers. A later answer to the same query, by anybody, supersedes it."""
+    """One row of the log of answers. A later answer to the same query, by anybody, supersedes it.
+
+    A row that is `withdrawn` is no answer: it takes back what was answered before, and the query waits again.
+    """
 
     query_id: str
     option_ids: tuple[str, ...]  # [K]
@@ -91,6 +108,7 @@ class Answer:
     labeler: str
     answered_at: str  # UTC, ISO 8601
     provenance: Mapping[str, Any]  # whatever the labeler found worth keeping
+    withdrawn: bool = False
 
 
 class PreferenceStore:
@@ -117,6 +135,7 @@ class PreferenceStore:
         self._segments: dict[str, Segment] = {}  # of comparisons only, and without views
         self._comparisons: dict[int, Comparison] = {}  # query -> its newest answer, where that is not "cannot tell"
         self._answers_seen = 0
+        self._beat: tuple[str, float] | None = None  # what the trainer said last, and when
         with self._explained():
             self._db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
             try:
@@ -133,6 +152,8 @@ class PreferenceStore:
             self._db.executescript(_SCHEMA)
         if self._pragma("application_id") != APPLICATION_ID:
             raise PrefrlError(f"{self.path} is a database of another program; choose another path")
+        if self._pragma("user_version") == 1:
+            self._upgrade()
         if (version := self._pragma("user_version")) != VERSION:
             raise PrefrlError(
                 f"{self.path} has format {version}, this prefrl reads format {VERSION}; "
@@ -140,6 +161,14 @@ class PreferenceStore:
             )
         if (fault := self._pragma("quick_check")) != "ok":
             raise PrefrlError(f"{self.path} is damaged ({fault}); restore a copy of it")
+
+    def _upgrade(self) -> None:
+        """Bring a version 1 to this one, once: another process may be doing the same."""
+        with self._writing() as db:
+            if self._pragma("user_version") == 1:
+                db.execute("ALTER TABLE answers ADD COLUMN withdrawn INTEGER NOT NULL DEFAULT 0")
+                db.execute(_TRAINER)
+                db.execute(f"PRAGMA user_version = {VERSION}")
 
     def _pragma(self, name: str) -> Any:
         return self._db.execute(f"PRAGMA {name}").fetchone()[0]
@@ -195,10 +224,34 @@ class PreferenceStore:
         with self._explained():
             return int(self._db.execute("SELECT count(*) FROM queries").fetchone()[0])
 
+    # What the trainer does
+
+    def beat(self, doing: str, *, every: float = 0.0) -> None:
+        """Let labelers know what the trainer does; the same again is written once in `every` seconds."""
+        now = time.monotonic()
+        if self._beat is not None and self._beat[0] == doing and now - self._beat[1] < every:
+            return
+        with self._writing() as db:
+            db.execute("INSERT OR REPLACE INTO trainer VALUES (1, ?, ?)", (doing, time.time()))
+        self._beat = doing, now
+
+    def trainer(self) -> tuple[str, float] | None:
+        """What the trainer said that it does, and how many seconds ago; None if it never said anything."""
+        with self._explained():
+            row = self._db.execute("SELECT doing, at FROM trainer").fetchone()
+        return None if row is None else (row[0], max(0.0, time.time() - row[1]))
+
+    @property
+    def newest_asked_at(self) -> str | None:
+        """When the newest query was asked (UTC, ISO 8601); None if there is none."""
+        with self._explained():
+            row = self._db.execute("SELECT asked_at FROM queries ORDER BY sequence DESC LIMIT 1").fetchone()
+        return None if row is None else str(row[0])
+
     # Labeling
 
     def pending(self, limit: int | None = None) -> list[Query]:
-        """Queries without an answer that nobody has leased, the oldest first, with the views to show them by."""
+        """Queries without a standing answer that nobody has leased, the oldest first, with the views to show them."""
         with self._reading() as db:
             return self._free(db, None, limit)
 
@@ -271,6 +324,39 @@ class PreferenceStore:
                     (row[0], stored, labeler, now, how),
                 )
 
+    def withdraw(
+        self,
+        query: Query,
+        *,
+        labeler: str,
+        provenance: Mapping[str, Any] | None = None,
+        seconds: float = 120.0,
+    ) -> bool:
+        """Take back a labeler's own answer: the query is pending again, leased to that labeler for so many seconds.
+
+        It is a row of its own in the log, which keeps the answer that was taken back; nothing older comes to count
+        again. On the disk when this returns. False, and nothing is done, where no answer of this labeler stands.
+        """
+        with self._writing() as db:
+            row = db.execute(
+                "SELECT queries.sequence, labeler, withdrawn FROM queries "
+                "JOIN answers ON answers.query = queries.sequence WHERE id = ? ORDER BY answers.sequence DESC LIMIT 1",
+                (query.id,),
+            ).fetchone()
+            if row is None or row[1] != labeler or row[2]:
+                return False
+            db.execute(
+                "INSERT INTO answers (query, mu, labeler, answered_at, provenance, withdrawn) "
+                "VALUES (?, NULL, ?, ?, ?, 1)",
+                (row[0], labeler, _now(), json.dumps(dict(provenance or {}))),
+            )
+            db.execute(
+                "INSERT INTO leases VALUES (?, ?, ?) "
+                "ON CONFLICT (query) DO UPDATE SET labeler = excluded.labeler, until = excluded.until",
+                (row[0], labeler, time.time() + seconds),
+            )
+        return True
+
     # Reading
 
     def comparisons(self) -> list[Comparison]:
@@ -297,7 +383,7 @@ class PreferenceStore:
         """The whole log, the oldest answer first, superseded ones included."""
         with self._reading() as db:
             rows = db.execute(
-                "SELECT queries.sequence, queries.id, mu, labeler, answered_at, provenance "
+                "SELECT queries.sequence, queries.id, mu, labeler, answered_at, provenance, withdrawn "
                 "FROM answers JOIN queries ON queries.sequence = answers.query ORDER BY answers.sequence"
             ).fetchall()
             return [
@@ -308,14 +394,15 @@ class PreferenceStore:
                     labeler,
                     answered_at,
                     json.loads(provenance),
+                    bool(withdrawn),
                 )
-                for sequence, query_id, mu, labeler, answered_at, provenance in rows
+                for sequence, query_id, mu, labeler, answered_at, provenance, withdrawn in rows
             ]
 
     def __len__(self) -> int:
-        """How many queries have an answer, "cannot tell" included."""
+        """How many queries have an answer, "cannot tell" included and withdrawn ones not."""
         with self._explained():
-            return int(self._db.execute("SELECT count(DISTINCT query) FROM answers").fetchone()[0])
+            return int(self._db.execute(f"SELECT count(*) FROM queries WHERE {_WITHDRAWN} IS 0").fetchone()[0])
 
     def segment(self, segment_id: str) -> Segment:
         """A stored segment with its view. Raises PrefrlError if there is none, or if its content is not what it was."""
@@ -367,6 +454,8 @@ class PreferenceStore:
             yield
         except sqlite3.Error as error:
             raise PrefrlError(_explain(error, self.path)) from error
+        except UnicodeDecodeError as error:  # SQLite quotes a damaged schema, and Python cannot read the quotation
+            raise PrefrlError(f"{self.path} is damaged ({error}); restore a copy of it") from error
 
 
 def _explain(error: sqlite3.Error, path: Path) -> str:

@@ -20,7 +20,7 @@ import pytest
 from prefrl.commands import main
 from prefrl.commands.train import Train
 from prefrl.runs import Run
-from prefrl.store import PreferenceStore
+from prefrl.store import VERSION, PreferenceStore
 
 PREFRL = [sys.executable, "-c", "import sys; from prefrl.commands import main; sys.exit(main())"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -322,7 +322,7 @@ def test_resume_with_a_store_that_is_none(refused: Callable[..., str], stopped: 
 def test_resume_with_another_version_s_store(refused: Callable[..., str], stopped: Path) -> None:
     with closing(sqlite3.connect(stopped / "preferences.db")) as store:
         store.execute("PRAGMA user_version = 99")
-    assert "has format 99, this prefrl reads format 1" in refused("resume", stopped)
+    assert f"has format 99, this prefrl reads format {VERSION}" in refused("resume", stopped)
 
 
 def test_resume_without_its_store(refused: Callable[..., str], stopped: Path) -> None:

@@ -22,7 +22,7 @@ def verbs() -> dict[str, type[Any]]:
 
 
 def test_the_verbs() -> None:
-    assert {"train", "resume", "report", "watch", "labels", "doctor"} <= set(verbs())
+    assert {"train", "resume", "report", "watch", "label", "labels", "doctor"} <= set(verbs())
 
 
 @pytest.mark.parametrize("name", prefrl.__all__)

@@ -1,7 +1,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -246,6 +246,20 @@ def test_people_are_waited_for(store: PreferenceStore) -> None:
     first = "waiting for 40 of 40 answers; label them with: prefrl label runs/x"
     # At once, when the number changes, and each minute after that.
     assert clock.said == [(0.0, first), (10.0, rest), (70.0, rest), (130.0, rest), (190.0, rest)]
+
+
+@pytest.mark.parametrize(("when_short", "goes_on_at"), [("block", 200.0), ("throttle", 10.0), ("continue", 5.0)])
+def test_who_is_short_of_answers_waits_as_long_as_told(
+    store: PreferenceStore, when_short: Literal["block", "throttle", "continue"], goes_on_at: float
+) -> None:
+    queries = pairs(40)
+    store.ask(queries)
+    clock = Clock(store, {5.0: queries[:1], 10.0: queries[1:30], 200.0: queries[30:]})
+    people = People("label", clock.pause, clock.say, when_short)
+    people.attend(store)
+    assert clock.now == goes_on_at
+    people.attend(store)
+    assert clock.now == goes_on_at
 
 
 def test_a_leased_query_is_waited_for(store: PreferenceStore) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from prefrl.commands.labels import Labels, agreement, seconds_per_answer
+from prefrl.commands.quality import remarks, side_bias, too_fast
 from prefrl.comparisons import Query
 from prefrl.errors import PrefrlError
 from prefrl.segments import Segment
@@ -30,6 +31,27 @@ def test_agreement_by_hand():
     assert agreement([answer((0, 1))], {"a": None, "b": 1.0}) == (0, 0)
 
 
+def shown(mu: tuple[float, ...] | None, sides: str, **provenance: object) -> Answer:
+    return Answer("q", ("a", "b"), mu, "x", "2030-01-01T00:00:00.000+00:00", {"shown": list(sides), **provenance})
+
+
+def test_side_bias_by_hand():
+    left, right = shown((1, 0), "ab"), shown((1, 0), "ba")
+    assert side_bias([left, right, left, shown((0, 1), "ba")]) == (3, 4)
+    assert side_bias([shown(None, "ab"), shown((0.5, 0.5), "ab"), shown((1, 0), "ac"), answer((1, 0))]) == (0, 0)
+    assert any("more than chance" in remark for remark in remarks("ann", [left] * 10))
+    assert not any("more than chance" in remark for remark in remarks("ann", [left, right] * 5))
+
+
+def test_too_fast_by_hand():
+    assert too_fast([shown((1, 0), "ab", seconds=s) for s in (0.6, 0.8)]) == (1, 2)
+    assert too_fast([shown(None, "ab", seconds=s, clip_seconds=2.0, speed=1.0) for s in (1.1, 1.3)]) == (1, 2)
+    assert too_fast([shown(None, "ab", seconds=1.1, clip_seconds=2.0, speed=2.0)]) == (0, 1)
+    assert too_fast([answer((1, 0))]) == (0, 0)
+    assert list(remarks("ann", [shown((1, 0), "ab", note="odd")]))[-1] == "ann flagged 1: odd"
+    assert list(remarks("oracle", [answer((1, 0))])) == []
+
+
 def test_the_pace_leaves_breaks_out_and_knows_no_oracle():
     times = ("00:00:00", "00:00:04", "00:00:10", "01:00:00", "01:00:05")
     assert seconds_per_answer([answer((0, 1), f"2030-01-01T{t}.000+00:00") for t in times]) == 5
@@ -49,7 +71,7 @@ def test_counts_and_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     said = capsys.readouterr().out
     assert "3 asked, 2 answered, 1 waiting" in said
     assert "1 decided, 0 ties, 1 cannot tell" in said
-    assert "1 more were changed later" in said
+    assert "1 more were changed or withdrawn later" in said
     assert "ann" in said
     assert "1 of 1" in said
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
@@ -61,6 +83,7 @@ def test_counts_and_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
         "labeler": "ann",
         "answered_at": 0,
         "superseded": False,
+        "withdrawn": False,
         "true_returns": [10.0, 0.0],
         "provenance": {},
     }

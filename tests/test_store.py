@@ -56,6 +56,7 @@ def store(tmp_path: Path) -> Iterator[PreferenceStore]:
 def test_asks_answers_and_reads_back(store: PreferenceStore) -> None:
     assert store.ask([query(1, 2), query(3, 4), query(5, 6)]) == 3
     assert (store.asked, len(store)) == (3, 0)
+    assert (store.newest_asked_at or "").endswith("+00:00")
     assert [numbers(q.options) for q in store.pending()] == [(1, 2), (3, 4), (5, 6)]
     assert [numbers(q.options) for q in store.pending(limit=2)] == [(1, 2), (3, 4)]
     store.answer(query(3, 4), (0.25, 0.75), labeler="ann", provenance={"seconds": 3.5})
@@ -240,10 +241,61 @@ def test_an_expired_lease_is_free(store: PreferenceStore) -> None:
     assert len(store) == 1
 
 
+# Taking an answer back
+
+
+def test_a_withdrawn_answer_is_pending_again_and_stays_in_the_log(store: PreferenceStore) -> None:
+    store.ask([query(1, 2), query(3, 4)])
+    store.answer(query(1, 2), (1, 0), labeler="ann")
+    assert len(store.comparisons()) == 1
+    store.withdraw(query(2, 1), labeler="ann", provenance={"session": "x"})
+    assert (len(store), store.comparisons()) == (0, [])
+    assert [numbers(q.options) for q in store.pending()] == [(3, 4)]  # ann is about to answer it again
+    assert [numbers(q.options) for q in store.lease("ann", 5)] == [(1, 2), (3, 4)]
+    store.answer(query(1, 2), (0, 1), labeler="ann")
+    assert (len(store), [c.mu for c in store.comparisons()]) == (1, [(0.0, 1.0)])
+    assert [(a.mu, a.withdrawn) for a in store.answers()] == [((1.0, 0.0), False), (None, True), ((0.0, 1.0), False)]
+    assert store.answers()[1].provenance == {"session": "x"}
+
+
+def test_only_a_standing_answer_of_ones_own_is_withdrawn(store: PreferenceStore) -> None:
+    store.ask([query(1, 2)])
+    assert not store.withdraw(query(1, 2), labeler="ann")
+    assert not store.withdraw(query(7, 8), labeler="ann")  # never asked
+    store.answer(query(1, 2), None, labeler="bob")
+    assert not store.withdraw(query(1, 2), labeler="ann")
+    assert store.withdraw(query(1, 2), labeler="bob")
+    assert not store.withdraw(query(1, 2), labeler="bob")
+    assert len(store.answers()) == 2
+
+
+def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = filled(tmp_path / "store.sqlite")
+    edited(path, "ALTER TABLE answers DROP COLUMN withdrawn", "DROP TABLE trainer", "PRAGMA user_version = 1")
+    with PreferenceStore(path) as first, PreferenceStore(path) as second:
+        assert [len(first), len(second)] == [len(first.answers())] * 2
+        assert not any(answer.withdrawn for answer in first.answers())
+        assert first._pragma("user_version") == VERSION
+        assert second.trainer() is None
+
+
+def test_the_trainer_says_what_it_does(store: PreferenceStore) -> None:
+    assert store.trainer() is None
+    store.beat("learning")
+    with PreferenceStore(store.path) as other:
+        doing, ago = other.trainer() or ("", -1.0)
+        assert (doing, 0 <= ago < 5) == ("learning", True)
+        store._db.execute("UPDATE trainer SET at = at - 1000")
+        store.beat("learning", every=100.0)  # too soon to say it again
+        assert (other.trainer() or ("", 0.0))[1] > 999
+        store.beat("waiting", every=100.0)
+        assert (other.trainer() or ("", 9.0))[0] == "waiting"
+
+
 # A plain-dict model of the same thing
 
 QUERIES = [query(1, 2), query(2, 3), query(1, 3), query(1, 2, 3), query(4, 5)]
-LABELERS = st.sampled_from(["ann", "bob"])
+LABELERS = st.sampled_from(["ann", "bob", "eve"])
 ANSWERS = st.sampled_from([None, 0, 1, "tie"])
 
 
@@ -253,6 +305,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.order: list[str] = []
         self.current: dict[str, dict[str, float] | None] = {}
+        self.signed: dict[str, str] = {}  # who gave the answer that stands
         self.leases: dict[str, str] = {}
         self.log = 0
 
@@ -311,8 +364,19 @@ class StoreAgainstModel(RuleBasedStateMachine):
         for q, mu in pairs:
             ids = [option.id for option in q.options]
             self.current[q.id] = None if mu is None else dict(zip(ids, mu, strict=True))
+            self.signed[q.id] = labeler
             self.leases.pop(q.id, None)
             self.log += 1
+
+    @rule(q=st.sampled_from(QUERIES), labeler=LABELERS)
+    def withdraw(self, q: Query, labeler: str) -> None:
+        stands = self.signed.get(q.id) == labeler
+        assert self.store.withdraw(q, labeler=labeler, seconds=1000.0) == stands
+        if not stands:
+            return
+        del self.current[q.id], self.signed[q.id]
+        self.leases[q.id] = labeler
+        self.log += 1
 
     @invariant()
     def agrees(self) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 from prefrl.commands.doctor import Doctor
+from prefrl.commands.label import Label
 from prefrl.commands.labels import Labels
 from prefrl.commands.report import Report
 from prefrl.commands.resume import Resume
@@ -21,6 +22,7 @@ Verb = (
     | Annotated[Resume, tyro.conf.subcommand("resume", prefix_name=False)]
     | Annotated[Report, tyro.conf.subcommand("report", prefix_name=False)]
     | Annotated[Watch, tyro.conf.subcommand("watch", prefix_name=False)]
+    | Annotated[Label, tyro.conf.subcommand("label", prefix_name=False)]
     | Annotated[Labels, tyro.conf.subcommand("labels", prefix_name=False)]
     | Annotated[Doctor, tyro.conf.subcommand("doctor", prefix_name=False)]
 )

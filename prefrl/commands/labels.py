@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
+from prefrl.commands.quality import remarks
 from prefrl.commands.statistics import wilson95
 from prefrl.errors import PrefrlError
 
@@ -25,7 +26,7 @@ PAUSE_SECONDS = 300.0  # a longer silence between two answers of one labeler is 
 
 @dataclass(frozen=True)
 class Labels:
-    """Count the answers of a run: by whom, how fast, and how often they agree with the true reward."""
+    """Count the answers of a run: by whom, how fast, how carefully, and how often they agree with the true reward."""
 
     store: tyro.conf.Positional[Path]
     """A run's folder, or a preferences.db."""
@@ -42,12 +43,15 @@ class Labels:
 
         with PreferenceStore(path) as store:
             log = store.answers()
-            newest = list({answer.query_id: answer for answer in log}.values())
+            newest = [a for a in {answer.query_id: answer for answer in log}.values() if not a.withdrawn]
             returns = true_returns(store, log)
             console = Console(highlight=False)
             _summarize(console, store.asked, log, newest)
             if newest:
                 console.print(_by_labeler(newest, returns))
+            for name in sorted({answer.labeler for answer in newest}):
+                for remark in remarks(name, [answer for answer in newest if answer.labeler == name]):
+                    console.print(remark, soft_wrap=True, markup=False)
             if self.export is not None:
                 _export(self.export, log, newest, returns)
                 console.print(f"{len(log)} answers written to {self.export}", soft_wrap=True)
@@ -98,7 +102,7 @@ def _summarize(console: Any, asked: int, log: list[Answer], newest: list[Answer]
         f"{kinds['decided']} decided, {kinds['tie']} ties, {kinds['cannot tell']} cannot tell"
     )
     if changed := len(log) - len(newest):
-        console.print(f"{changed} more were changed later; only the newest answer to a query counts")
+        console.print(f"{changed} more were changed or withdrawn later; only the newest answer to a query counts")
 
 
 def _by_labeler(answers: list[Answer], returns: dict[str, float | None]) -> Any:
@@ -137,6 +141,7 @@ def _lines(log: list[Answer], newest: list[Answer], returns: dict[str, float | N
                 "labeler": answer.labeler,
                 "answered_at": answer.answered_at,
                 "superseded": id(answer) not in counted,
+                "withdrawn": answer.withdrawn,
                 "true_returns": [returns[option] for option in answer.option_ids],
                 "provenance": dict(answer.provenance),
             }

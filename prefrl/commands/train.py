@@ -1,6 +1,8 @@
 """`prefrl train TASK`."""
 
 import math
+import subprocess
+import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +31,11 @@ class Train:
     """`true` is the baseline: the same learner, steps and seeds on the environment's own reward."""
     labeler: Literal["oracle", "people"] = "oracle"
     """Who compares: an oracle that knows the true reward, or people at the labeling window."""
+    when_short: Literal["block", "throttle", "continue"] = "block"
+    """What to do while people have not answered: wait for all answers, wait while more than a quarter of all are
+    missing, or learn on from what there is once there is a first answer."""
+    open_window: bool = False
+    """Open the labeling window, too."""
     algo: Literal["ppo", "trpo", "sac"] = "ppo"
     """How the policy learns; trpo is the paper's."""
     entropy_bonus: float | None = None
@@ -72,6 +79,9 @@ class Train:
 
         config = {"format": FORMAT, **self._resolved(), **provenance()}
         create_folder(folder, config)
+        if self.open_window:
+            # In a session of its own: Ctrl-C here stops the training, not the person.
+            subprocess.Popen([sys.executable, "-m", "prefrl", "label", str(folder)], start_new_session=True)
         return carry_out(folder, quiet=self.quiet)
 
     def _name(self) -> str:
@@ -79,6 +89,12 @@ class Train:
         return f"{self.task.replace(':', '-').replace('/', '-')}-{self.algo}-{what}-seed{self.seed}"
 
     def _check(self) -> None:
+        if self.open_window:
+            if self.labeler != "people":
+                raise PrefrlError("--open-window is for --labeler people; an oracle needs no window")
+            from prefrl_labeling.screens import check_screen
+
+            check_screen()
         for name, value, least in (
             ("labels", self.labels, 1),
             ("steps", self.steps, 1),
@@ -144,6 +160,7 @@ class Train:
         for name in (
             "out",
             "quiet",
+            "open_window",
             "fit_updates",
             "entropy_bonus",
             *(name for name in options if name.startswith("oracle_")),

@@ -1,6 +1,8 @@
 """Carry out what a run's config.json says: the same for `prefrl train` and `prefrl resume`."""
 
 import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from prefrl.store import PreferenceStore
 
 FORMAT = 1  # of config.json; raised when an older run could no longer be resumed
 EVALUATION_EPISODES = 20
+BEAT_SECONDS = 5.0  # between two signs of life for those who label
 ACQUISITIONS: dict[str, Acquisition] = {
     "disagreement": disagreement,
     "entropy": entropy,
@@ -75,16 +78,23 @@ def carry_out(folder: Path, *, quiet: bool) -> int:
 
 def _train(run: Run, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
     task = build_task(config)
-    learner = build_learner(config, check=run.check)
-    ensemble = build_ensemble(config, learner)
     loop = LoopConfig(**config["loop"] | {"fit": FitConfig(**config["loop"]["fit"])})
-    with PreferenceStore(run.folder / "preferences.db") as store:
+    with PreferenceStore(run.folder / "preferences.db") as store, _told(store):
+
+        def check() -> None:
+            run.check()
+            store.beat("learning", every=BEAT_SECONDS)
+
+        learner = build_learner(config, check=check)
+        ensemble = build_ensemble(config, learner)
         if config["reward"] == "true":
             train_baseline(learner, ensemble, rounds=config["rounds"], config=loop, run=run)
         else:
             labeler: Labeler = Oracle(**config["oracle"] | {"beta": float(config["oracle"]["beta"])})
             if config["labeler"] == "people":
-                labeler = People(f"prefrl label {run.folder}", run.pause, progress.note)
+                labeler = People(
+                    f"prefrl label {run.folder}", run.pause, progress.note, config.get("when_short", "block")
+                )
             rounds, per_round = config["rounds"], loop.steps_per_round
             train(
                 learner,
@@ -120,6 +130,19 @@ def _train(run: Run, config: dict[str, Any], progress: Progress) -> dict[str, An
     }
     write_json(run.folder / "summary.json", summary)
     return summary
+
+
+@contextmanager
+def _told(store: PreferenceStore) -> Iterator[None]:
+    """Let labelers know how the training ended."""
+    store.beat("learning")
+    try:
+        yield
+    except BaseException:
+        with suppress(PrefrlError):  # the reason why it ends says more
+            store.beat("stopped")
+        raise
+    store.beat("finished")
 
 
 def build_task(config: dict[str, Any]) -> Task:

@@ -1,0 +1,76 @@
+"""An oracle at the keyboard: label a run in a real window, by real key presses, and measure what a person would wait.
+
+    prefrl train hopper --labeler people --labels 220 --steps 150000 --out runs/keys &
+    xvfb-run python experiments/benchmarks/labeling.py runs/keys
+
+It needs xdotool. The window is that of `prefrl label`; the oracle looks at what is on the screen, compares the true
+returns of these two clips, and presses the arrow key of the better side a moment after the pair has appeared. It ends
+when the run's target is reached.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from prefrl.commands.label import Label
+from prefrl_labeling import window
+from prefrl_labeling.screen import Screen
+
+LOOK_SECONDS = 1.0  # that the oracle takes for each pair; a person takes 3 to 5
+
+
+def main(folder: Path) -> None:
+    """Label `folder` and print what was measured as JSON."""
+    original, sitting = window.render, window._Sitting
+    opened: list[Any] = []
+    waits: list[float] = []  # seconds from a key press to the next pair, where one was there to be shown
+    seen: dict[str, float] = {"showing": -1.0, "since": 0.0, "pressed": 0.0, "pictures": 0, "visible": 0.0, "last": 0.0}
+
+    def init(self: Any, *arguments: Any) -> None:
+        original_init(self, *arguments)
+        opened.append(self)
+
+    def render(screen: Screen, size: tuple[int, int], scale: float) -> Any:
+        now, session = time.perf_counter(), opened[0].session
+        if screen.pair is not None:
+            if session.current.number != seen["showing"]:
+                if seen["pressed"] and seen["more"]:
+                    waits.append(now - seen["pressed"])
+                seen.update(showing=session.current.number, since=now, pressed=0.0)
+            elif not seen["pressed"]:
+                seen["pictures"] += 1
+                seen["visible"] += now - seen["last"]
+                if now - seen["since"] > LOOK_SECONDS:
+                    left, right = (float(option.true_reward.sum()) for option in session.current.options)
+                    key = "Left" if left > right else "Right" if right > left else "Up"
+                    seen["pressed"], seen["more"] = now, session.counts.asked > session.counts.answered + 1
+                    subprocess.run(["xdotool", "key", key], check=True)
+        elif screen.answered >= screen.target:
+            opened[0].closing = True
+        seen["last"] = now
+        return original(screen, size, scale)
+
+    original_init = sitting.__init__
+    sitting.__init__ = init  # type: ignore[method-assign]
+    window.render = render
+    started = time.perf_counter()
+    Label(folder, name="oracle-at-the-keys").run()
+    seconds = time.perf_counter() - started
+    found = {
+        "answers": opened[0].session.given,
+        "seconds": round(seconds),
+        "answers_per_minute": round(60 * opened[0].session.given / seconds, 1),
+        "share_of_time_with_a_pair": round(seen["visible"] / seconds, 3),
+        "pictures_per_second": round(seen["pictures"] / seen["visible"], 1),
+        "ms_to_next_pair_median": round(1000 * statistics.median(waits), 1),
+        "ms_to_next_pair_p95": round(1000 * sorted(waits)[int(0.95 * len(waits))], 1),
+    }
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":  # the process that draws imports this file
+    main(Path(sys.argv[1]))

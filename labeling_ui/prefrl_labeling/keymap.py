@@ -1,0 +1,193 @@
+"""Which key does what, and how a person changes that."""
+
+import difflib
+import string
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from prefrl.errors import PrefrlError
+
+
+class Action(StrEnum):
+    """Everything that a person can do; the value is its name in a keymap file."""
+
+    LEFT_BETTER = "left-better"
+    RIGHT_BETTER = "right-better"
+    TIE = "tie"
+    CANNOT_TELL = "cannot-tell"
+    LEFT_MUCH_BETTER = "left-much-better"
+    RIGHT_MUCH_BETTER = "right-much-better"
+    SKIP = "skip"
+    UNDO = "undo"
+    REDO = "redo"
+    FLAG = "flag"
+    PLAY = "play"
+    REPLAY = "replay"
+    SLOWER = "slower"
+    FASTER = "faster"
+    FRAME_BACK = "frame-back"
+    FRAME_FORWARD = "frame-forward"
+    SCROLL_UP = "scroll-up"
+    SCROLL_DOWN = "scroll-down"
+    LARGER = "larger"
+    SMALLER = "smaller"
+    THEME = "theme"
+    HELP = "help"
+    QUIT = "quit"
+
+
+EXPLAINED = {
+    Action.LEFT_BETTER: "the left one is better",
+    Action.RIGHT_BETTER: "the right one is better",
+    Action.TIE: "both are equally good",
+    Action.CANNOT_TELL: "cannot tell: it teaches nothing",
+    Action.LEFT_MUCH_BETTER: "the left one is much better",
+    Action.RIGHT_MUCH_BETTER: "the right one is much better",
+    Action.SKIP: "skip: it comes again later",
+    Action.UNDO: "take the last answer back",
+    Action.REDO: "give it again",
+    Action.FLAG: "flag this pair with a note",
+    Action.PLAY: "play or pause",
+    Action.REPLAY: "replay both from the start",
+    Action.SLOWER: "slower",
+    Action.FASTER: "faster",
+    Action.FRAME_BACK: "one frame back",
+    Action.FRAME_FORWARD: "one frame on",
+    Action.SCROLL_UP: "scroll text up",
+    Action.SCROLL_DOWN: "scroll text down",
+    Action.LARGER: "larger letters",
+    Action.SMALLER: "smaller letters",
+    Action.THEME: "dark, light or high contrast",
+    Action.HELP: "show or hide the keys",
+    Action.QUIT: "close; every answer is saved already",
+}
+
+# The four answers are the paper's keys (Christiano et al. 2017, appendix B).
+DEFAULT: Mapping[Action, tuple[str, ...]] = {
+    Action.LEFT_BETTER: ("left", "1"),
+    Action.RIGHT_BETTER: ("right", "2"),
+    Action.TIE: ("up", "0"),
+    Action.CANNOT_TELL: ("down",),
+    Action.LEFT_MUCH_BETTER: ("shift+left",),
+    Action.RIGHT_MUCH_BETTER: ("shift+right",),
+    Action.SKIP: ("s",),
+    Action.UNDO: ("backspace", "ctrl+z"),
+    Action.REDO: ("ctrl+shift+z",),
+    Action.FLAG: ("f",),
+    Action.PLAY: ("space",),
+    Action.REPLAY: ("r",),
+    Action.SLOWER: ("[",),
+    Action.FASTER: ("]",),
+    Action.FRAME_BACK: (",",),
+    Action.FRAME_FORWARD: (".",),
+    Action.SCROLL_UP: ("pageup",),
+    Action.SCROLL_DOWN: ("pagedown",),
+    Action.LARGER: ("+",),
+    Action.SMALLER: ("-",),
+    Action.THEME: ("t",),
+    Action.HELP: ("?", "f1"),
+    Action.QUIT: ("escape", "ctrl+q"),
+}
+
+_MODIFIERS = ("ctrl", "alt", "shift")  # in the order in which a chord names them
+NAMED = (
+    *("left", "right", "up", "down", "space", "backspace", "escape", "tab", "return", "delete", "insert"),
+    *("home", "end", "pageup", "pagedown", *(f"f{n}" for n in range(1, 13))),
+)
+_GLYPHS = {"left": "←", "right": "→", "up": "↑", "down": "↓", "escape": "Esc", "pageup": "PgUp", "pagedown": "PgDn"}
+
+
+@dataclass(frozen=True)
+class Keymap:
+    """The keys of every action. Raises PrefrlError if two actions share a key."""
+
+    keys: Mapping[Action, tuple[str, ...]]
+
+    def __post_init__(self) -> None:
+        taken: dict[str, Action] = {}
+        for action, chords in self.keys.items():
+            for chord in chords:
+                if (other := taken.setdefault(chord, action)) is not action:
+                    raise PrefrlError(f"the key {chord!r} is given to both {other} and {action}; change one of them")
+
+    def action(self, chord: str) -> Action | None:
+        """What a chord does."""
+        return next((action for action, chords in self.keys.items() if chord in chords), None)
+
+    def shown(self, action: Action) -> str:
+        """The first key of an action as a person reads it; nothing if it has none."""
+        return written(self.keys[action][0]) if self.keys[action] else ""
+
+    def every(self, action: Action) -> tuple[str, ...]:
+        """All keys of an action as a person reads them."""
+        return tuple(written(chord) for chord in self.keys[action])
+
+
+def default_keymap() -> Keymap:
+    """The keys of someone who has changed nothing."""
+    return Keymap(DEFAULT)
+
+
+def read_keymap(path: Path) -> Keymap:
+    """The default keys, but for those actions that the file's table `[keys]` names: `tie = ["e", "up"]`.
+
+    Raises PrefrlError for what is not TOML, for unknown names, and for a key that two actions share.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PrefrlError(f"cannot read the keymap {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PrefrlError(f"the keymap {path} is not TOML: {error}") from error
+    if unknown := sorted(content.keys() - {"keys"}):
+        raise PrefrlError(f"{path}: unknown name {unknown[0]!r}; a keymap has one table, [keys]")
+    table = content.get("keys", {})
+    if not isinstance(table, dict):
+        raise PrefrlError(f'{path}: keys must be a table: [keys], then lines such as tie = ["e", "up"]')
+    try:
+        return Keymap({**DEFAULT, **dict(_entry(name, value) for name, value in table.items())})
+    except PrefrlError as error:
+        raise PrefrlError(f"{path}: {error}") from None
+
+
+def _entry(name: str, value: object) -> tuple[Action, tuple[str, ...]]:
+    if name not in [*Action]:
+        near = difflib.get_close_matches(name, [*Action], n=1, cutoff=0.5)
+        raise PrefrlError(f"no action {name!r}; " + (f"did you mean {str(near[0])!r}?" if near else _list(Action)))
+    chords = [value] if isinstance(value, str) else value
+    if not isinstance(chords, list) or not all(isinstance(chord, str) for chord in chords):
+        raise PrefrlError(f'the keys of {name} must be text: {name} = ["s", "ctrl+s"]')
+    return Action(name), tuple(_checked(chord) for chord in chords)
+
+
+def _list(names: type[Action]) -> str:
+    return f"the actions are {', '.join(names)}"
+
+
+def _checked(chord: str) -> str:
+    *modifiers, key = chord.lower().split("+") if chord != "+" else [chord]
+    if wrong := [modifier for modifier in modifiers if modifier not in _MODIFIERS]:
+        raise PrefrlError(f"no modifier {wrong[0]!r} in the key {chord!r}; there are {', '.join(_MODIFIERS)}")
+    if key not in NAMED and (len(key) != 1 or not key.isprintable()):
+        near = difflib.get_close_matches(key, NAMED, n=1)
+        raise PrefrlError(
+            f"no key {key!r}; " + (f"did you mean {near[0]!r}?" if near else f"one letter, or {', '.join(NAMED)}")
+        )
+    return spelled(key, {*modifiers})
+
+
+def spelled(key: str, modifiers: set[str]) -> str:
+    """One spelling for one chord. A sign such as `?` is itself, with whatever keys a keyboard needs to type it."""
+    if len(key) == 1 and key not in string.ascii_lowercase + string.digits:
+        return key
+    return "+".join([*(modifier for modifier in _MODIFIERS if modifier in modifiers), key])
+
+
+def written(chord: str) -> str:
+    """A chord as a person reads it: `ctrl+z` is `Ctrl+Z`."""
+    if len(chord) == 1:
+        return chord.upper()
+    return "+".join(_GLYPHS.get(part, part.capitalize()) for part in chord.split("+"))

@@ -1,0 +1,82 @@
+"""One option: its picture or text, where it is in time, and how to choose it."""
+
+from functools import lru_cache
+
+import numpy as np
+import pygame
+
+from prefrl.segments import Text
+from prefrl_labeling.brush import Brush, Rect
+from prefrl_labeling.contents import Content, Film, Nothing
+from prefrl_labeling.playback import Playback
+from prefrl_labeling.typography import font, wrapped
+
+
+def draw_pane(brush: Brush, area: Rect, content: Content, playback: Playback, scroll: int, side: int) -> None:
+    """`scroll` is the first line of a text that is shown; `side` is 0 for left, 1 for right."""
+    theme = brush.theme
+    color, words = (theme.left, "Left") if side == 0 else (theme.right, "Right")
+    brush.card(area, edge=theme.edge)
+    at = (area.left + brush.px(22), area.top + brush.px(19))
+    brush.sign("left" if side == 0 else "right", at, brush.px(7), color)
+    name = brush.text(words, (area.left + brush.px(38), area.top + brush.px(9)), 16, color, bold=True)
+    inside = Rect(area.left + brush.px(12), name.bottom + brush.px(7), area.width - brush.px(24), 0)
+    inside.height = max(1, area.bottom - inside.top - brush.px(24))
+    if isinstance(content, Film):
+        picture = scaled(content, content.index(playback.time), inside.size)
+        brush.surface.blit(picture, picture.get_rect(center=inside.center))
+        share = min(1.0, playback.time / content.seconds)
+        brush.bar(Rect(inside.left, inside.bottom + brush.px(9), inside.width, brush.px(6)), share, color)
+        when = f"{min(playback.time, content.seconds):.1f} of {content.seconds:.1f} s"
+        brush.text(when, (inside.right, area.top + brush.px(11)), 13, theme.dim, align=1.0)
+    elif isinstance(content, Text):
+        _draw_text(brush, inside, content, scroll)
+    elif isinstance(content, Nothing):
+        brush.lines(content.why, inside.inflate(-brush.px(24), -brush.px(24)), 16, theme.dim)
+
+
+@lru_cache(maxsize=8)
+def scaled(film: Film, index: int, room: tuple[int, int]) -> pygame.Surface:
+    """One picture as large as fits, its shape kept; a game's pixels stay squares unless the room is too small."""
+    frame = film.frames[index]
+    height, width = frame.shape[:2]
+    picture = pygame.image.frombuffer(np.ascontiguousarray(frame).data, (width, height), "RGB")
+    factor = min(room[0] / width, room[1] / height)
+    if film.sharp and factor >= 1:
+        return pygame.transform.scale_by(picture, int(factor))
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return picture.copy() if size == (width, height) else pygame.transform.smoothscale(picture, size)
+
+
+def _draw_text(brush: Brush, area: Rect, content: Text, scroll: int) -> None:
+    size = max(6, brush.px(17))
+    step = font(size, False).get_linesize() + brush.px(3)
+    rows = text_rows(content, area.width, brush.scale)
+    fit = max(1, area.height // step)
+    first = min(max(0, scroll), max(0, len(rows) - fit))
+    for i, (words, given) in enumerate(rows[first : first + fit]):
+        color = brush.theme.dim if given else brush.theme.text
+        brush.text(words, (area.left, area.top + i * step), 17, color)
+    if len(rows) > fit:
+        track = Rect(area.right - brush.px(5), area.top, brush.px(5), area.height)
+        pygame.draw.rect(brush.surface, brush.theme.edge, track, border_radius=brush.px(3))
+        thumb = Rect(track.left, 0, track.width, max(brush.px(12), track.height * fit // len(rows)))
+        thumb.top = track.top + (track.height - thumb.height) * first // max(1, len(rows) - fit)
+        pygame.draw.rect(brush.surface, brush.theme.dim, thumb, border_radius=brush.px(3))
+
+
+def text_rows(content: Text, width: int, scale: float) -> list[tuple[str, bool]]:
+    """The lines of a prompt (True), an empty one, and the lines of the answer (False)."""
+    size, room = max(6, round(17 * scale)), max(1, width - round(14 * scale))
+    prompt = [(words, True) for words in wrapped(content.prompt, size, room)] if content.prompt else []
+    return [
+        *prompt,
+        *([("", True)] if prompt else []),
+        *((words, False) for words in wrapped(content.answer, size, room)),
+    ]
+
+
+def text_page(area: Rect, scale: float) -> int:
+    """How many lines of text a pane shows."""
+    inside = area.height - round((9 + 16 * 1.2 + 7 + 24) * scale)
+    return max(1, inside // (font(max(6, round(17 * scale)), False).get_linesize() + round(3 * scale)))

@@ -1,0 +1,348 @@
+"""The labeling window: a Labeler that lasts until the person closes it."""
+
+import math
+import os
+import string
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pygame
+
+from prefrl.errors import PrefrlError
+from prefrl.segments import Text
+from prefrl.store import PreferenceStore
+from prefrl_labeling import typography
+from prefrl_labeling.ahead import Ahead
+from prefrl_labeling.contents import Content, Draw, Film
+from prefrl_labeling.guide import Guide
+from prefrl_labeling.keymap import Action, Keymap, spelled
+from prefrl_labeling.panes import text_page, text_rows
+from prefrl_labeling.playback import Playback
+from prefrl_labeling.screen import Button, Screen, layout, render
+from prefrl_labeling.screens import NO_SCREEN, check_screen
+from prefrl_labeling.session import ANSWERS, Session
+from prefrl_labeling.themes import THEMES
+
+SIZE = (1180, 820)  # of the window at scale 1
+SMALLEST = (560, 420)
+SCALES = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)
+_TICK = 1 / 60
+_IDLE_TICK = 0.1
+_POLL_SECONDS = 0.5  # between looks at the store
+_STUTTER = 0.25  # a longer pause between two pictures (a busy machine, a sleeping one) does not move the clips on
+_NAMES = {
+    **{getattr(pygame, f"K_{letter}"): letter for letter in string.ascii_lowercase + string.digits},
+    **{getattr(pygame, f"K_F{n}"): f"f{n}" for n in range(1, 13)},
+    **{
+        getattr(pygame, f"K_{name.upper()}"): name
+        for name in (
+            *("left", "right", "up", "down", "space", "backspace", "escape", "tab", "return", "delete", "insert"),
+            *("home", "end", "pageup", "pagedown"),
+        )
+    },
+}
+_SAVED = {
+    Action.LEFT_BETTER: "left is better",
+    Action.RIGHT_BETTER: "right is better",
+    Action.LEFT_MUCH_BETTER: "left is much better",
+    Action.RIGHT_MUCH_BETTER: "right is much better",
+    Action.TIE: "equally good",
+    Action.CANNOT_TELL: "cannot tell",
+}
+
+
+@dataclass
+class Window:
+    """Shows pairs to a person and stores what is answered.
+
+    `draw` draws simulator states, in another process. `target` is how many answers are wanted in all; without one it is
+    what has been asked. `trainer` says in a few words what the trainer does, and what a person can do about it.
+    """
+
+    guide: Guide
+    name: str
+    keymap: Keymap
+    draw: Draw | None
+    target: int | None = None
+    trainer: Callable[[PreferenceStore], tuple[str, str]] = lambda store: ("", "")
+    theme: str = "dark"
+    scale: float = 1.0
+
+    def attend(self, store: PreferenceStore) -> None:
+        """Open the window and return when the person has closed it. Raises PrefrlError if there is no screen."""
+        check_screen()
+        # The picture is made here, so that a texture for it costs more than it saves: most of a core without a
+        # graphics card.
+        os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
+        try:
+            pygame.display.init()
+            pygame.font.init()
+            size = (round(SIZE[0] * self.scale), round(SIZE[1] * self.scale))
+            pygame.display.set_mode(size, pygame.RESIZABLE)
+        except pygame.error as error:
+            pygame.quit()
+            raise PrefrlError(f"no window can be opened ({error}); {NO_SCREEN}") from error
+        pygame.display.set_caption(f"prefrl label: {self.guide.task}")
+        pygame.key.set_repeat()  # off: a key that is held down answers once
+        try:
+            with Ahead(self.draw) as ahead:
+                sitting = _Sitting(self, Session(store, self.name), ahead)
+                try:
+                    sitting.run()
+                finally:
+                    sitting.session.close()
+        finally:
+            typography.forget()
+            pygame.quit()
+
+
+def chord_of(event: pygame.event.Event) -> str | None:
+    """The chord of a key event, spelled as in a keymap; None for a key that no keymap can name."""
+    typed = getattr(event, "unicode", "")
+    if len(typed) == 1 and typed.isprintable() and not typed.isalnum() and not typed.isspace():
+        return str(typed)  # whatever keys a keyboard needs for it
+    if event.key not in _NAMES:
+        return None
+    held = (("ctrl", pygame.KMOD_CTRL | pygame.KMOD_META), ("alt", pygame.KMOD_ALT), ("shift", pygame.KMOD_SHIFT))
+    return spelled(_NAMES[event.key], {name for name, mask in held if event.mod & mask})
+
+
+class _Sitting:
+    """One opening of the window."""
+
+    def __init__(self, window: Window, session: Session, ahead: Ahead) -> None:
+        self.window, self.session, self.ahead = window, session, ahead
+        self.playback = Playback(0.0, 0.0)
+        self.speed = 1.0
+        self.scroll = (0, 0)
+        self.contents: tuple[Content, Content] | None = None
+        self.shown: int | None = None  # number of the showing whose contents these are
+        self.saved = ""
+        self.help = self.writing = self.closing = False
+        self.note = ""
+        self.trouble = ""
+        self.trainer = ("", "")
+        self.buttons: tuple[Button, ...] = ()
+        self.theme, self.scale = window.theme, window.scale
+        self._looked = -math.inf
+        self._blind = ""  # why the last look at the store failed
+
+    def run(self) -> None:
+        before = time.monotonic()
+        self._look()
+        while not self.closing:
+            now = time.monotonic()
+            self.ahead.receive()
+            if now - self._looked >= _POLL_SECONDS:
+                self._look()
+            self._settle()
+            elapsed, before = now - before, now
+            if elapsed < _STUTTER and not (self.help or self.writing):
+                self.playback = self.playback.advanced(elapsed)
+            self._draw()
+            rest = (_TICK if self._moving() else _IDLE_TICK) - (time.monotonic() - now)
+            # A timeout of 0 would wait for ever.
+            first = pygame.event.wait(max(1, round(1000 * rest)))
+            for event in [first, *pygame.event.get()]:
+                self._handle(event)
+        if self.trouble or self._blind:
+            raise PrefrlError(self.trouble or self._blind)
+
+    def _moving(self) -> bool:
+        return self.ahead.busy or (self.contents is not None and self.playback.playing)
+
+    def _look(self) -> None:
+        """See what is new in the store."""
+        self._looked = time.monotonic()
+        try:
+            self.session.refresh()
+            self.trainer = self.window.trainer(self.session.store)
+            self._blind = ""
+        except PrefrlError as error:
+            self._blind = str(error)
+
+    def _settle(self) -> None:
+        """Put the current pair on the screen as soon as both of its clips are ready."""
+        current = self.session.current
+        number = None if current is None else current.number
+        if number != self.shown:
+            self.shown, self.contents, self.scroll = number, None, (0, 0)
+            self.note = "" if current is None else self.session.notes.get(current.query.id, "")
+            self.writing = False
+            self.ahead.want(self.session.near())
+        if current is None or self.contents is not None:
+            return
+        left, right = (self.ahead.content(option) for option in current.options)
+        if left is not None and right is not None:
+            self.contents = (left, right)
+            films = [content for content in (left, right) if isinstance(content, Film)]
+            seconds, fps = max((f.seconds for f in films), default=0.0), max((f.fps for f in films), default=0.0)
+            self.playback = Playback(seconds, fps, speed=self.speed)
+
+    def _draw(self) -> None:
+        surface = pygame.display.get_surface()
+        assert surface is not None
+        picture, self.buttons = render(self._screen(), surface.get_size(), self.scale)
+        surface.blit(picture, (0, 0))
+        pygame.display.flip()
+        if self.contents is not None:
+            self.session.visible()
+
+    def _screen(self) -> Screen:
+        counts = self.session.counts
+        return Screen(
+            guide=self.window.guide,
+            keymap=self.window.keymap,
+            theme=self.theme,
+            pair=self.contents,
+            playback=self.playback,
+            scroll=self.scroll,
+            waiting=self._why_nothing(),
+            answered=counts.answered,
+            target=max(self.window.target or 0, counts.asked),
+            queue=counts.asked - counts.answered,
+            newest=counts.newest,
+            rate=self.session.rate,
+            saved=self.saved,
+            trainer=self.trainer[0],
+            note=self.note,
+            writing=self.writing,
+            help=self.help,
+            trouble=self.trouble or self._blind,
+            pointer=pygame.mouse.get_pos(),
+        )
+
+    def _why_nothing(self) -> tuple[str, str, str]:
+        """What the screen without a pair says: what is the matter, why, and what happens next."""
+        counts = self.session.counts
+        doing, then = self.trainer
+        if self.session.current is not None:
+            return "Drawing the clips", "They are drawn from simulator states.", "Only the first ones take a moment."
+        if counts.asked > counts.answered:
+            return (
+                "Others are answering what is left",
+                f"{counts.asked - counts.answered} pairs are with somebody else just now.",
+                "What they leave comes to you after two minutes.",
+            )
+        if counts.asked == 0:
+            why = f"The trainer has asked nothing yet: it watches random behavior first. {_sentence(doing)}"
+            return "No pair to compare yet", why.strip(), then or "The first pairs come by themselves."
+        if self.window.target is not None and counts.answered >= self.window.target:
+            why = f"All {counts.answered:,} comparisons are answered, thank you. {_sentence(doing)}"
+            return "Everything is answered", why.strip(), then or "You can close the window."
+        why = f"All {counts.asked:,} pairs that were asked are answered. {_sentence(doing)}"
+        return "Nothing to compare just now", why.strip(), then or "New pairs come by themselves."
+
+    # ---- what a person does --------------------------------------------------------------------------------------
+
+    def _handle(self, event: pygame.event.Event) -> None:
+        if event.type == pygame.QUIT:
+            self.closing = True
+        elif event.type == pygame.VIDEORESIZE and (event.w < SMALLEST[0] or event.h < SMALLEST[1]):
+            pygame.display.set_mode((max(event.w, SMALLEST[0]), max(event.h, SMALLEST[1])), pygame.RESIZABLE)
+        if event.type in (pygame.KEYDOWN, pygame.MOUSEBUTTONDOWN, pygame.MOUSEWHEEL, pygame.MOUSEMOTION):
+            self.session.touch()
+        if event.type == pygame.MOUSEWHEEL:
+            surface = pygame.display.get_surface()
+            assert surface is not None
+            panes = layout(surface.get_size(), self.scale).panes
+            over = [pane.collidepoint(pygame.mouse.get_pos()) for pane in panes]
+            self._scroll(-3 * event.y, over if any(over) else [True, True])
+        elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 1 and not self.writing:
+            for button in self.buttons:
+                if button.area.collidepoint(event.pos):
+                    self._act(button.action)
+                    break
+        elif event.type == pygame.KEYDOWN:
+            if self.writing:
+                self._write(event)
+            elif (chord := chord_of(event)) is not None and (action := self.window.keymap.action(chord)) is not None:
+                self._act(action)
+
+    def _act(self, action: Action) -> None:
+        if self.help:  # no answer to a pair that is covered
+            self.help = False
+            return
+        try:
+            self._do(action)
+        except PrefrlError as error:  # nothing was stored, and the pair is still there
+            self.trouble = str(error)
+
+    def _do(self, action: Action) -> None:
+        session, playback = self.session, self.playback
+        if action in ANSWERS:
+            if self.contents is not None and session.answer(action, playback):
+                self.saved, self.trouble = _SAVED[action], ""
+            return
+        match action:
+            case Action.SKIP:
+                if not session.guarded:
+                    session.skip()
+            case Action.UNDO:
+                if session.undo():
+                    self.saved, self.trouble = "the last answer is withdrawn", ""
+            case Action.REDO:
+                if session.redo():
+                    assert session.last is not None
+                    self.saved, self.trouble = _SAVED[session.last], ""
+            case Action.FLAG:
+                self.writing = self.contents is not None
+            case Action.PLAY:
+                self.playback = playback.toggled()
+            case Action.REPLAY:
+                self.playback = playback.replayed()
+            case Action.SLOWER | Action.FASTER:
+                self.playback = playback.sped(1 if action is Action.FASTER else -1)
+                self.speed = self.playback.speed  # the next pair keeps it
+            case Action.FRAME_BACK | Action.FRAME_FORWARD:
+                self.playback = playback.stepped(1 if action is Action.FRAME_FORWARD else -1)
+            case Action.SCROLL_UP | Action.SCROLL_DOWN:
+                self._scroll(10 if action is Action.SCROLL_DOWN else -10, [True, True])
+            case Action.LARGER | Action.SMALLER:
+                larger = [scale for scale in SCALES if scale > self.scale]
+                smaller = [scale for scale in SCALES if scale < self.scale]
+                self.scale = (larger or [SCALES[-1]])[0] if action is Action.LARGER else (smaller or [SCALES[0]])[-1]
+            case Action.THEME:
+                names = list(THEMES)
+                self.theme = names[(names.index(self.theme) + 1) % len(names)]
+            case Action.HELP:
+                self.help = True
+            case Action.QUIT:
+                self.closing = True
+
+    def _write(self, event: pygame.event.Event) -> None:
+        """The note of a flag, letter by letter."""
+        current = self.session.current
+        if current is None or event.key == pygame.K_ESCAPE:
+            self.writing = False
+            self.note = "" if current is None else self.session.notes.get(current.query.id, "")
+        elif event.key in (pygame.K_RETURN, pygame.K_KP_ENTER):
+            self.writing = False
+            self.note = self.note.strip()
+            self.session.notes.pop(current.query.id, None)
+            if self.note:
+                self.session.notes[current.query.id] = self.note
+        elif event.key == pygame.K_BACKSPACE:
+            self.note = self.note[:-1]
+        elif (typed := getattr(event, "unicode", "")).isprintable():
+            self.note += typed
+
+    def _scroll(self, lines: int, sides: list[bool]) -> None:
+        if self.contents is None:
+            return
+        surface = pygame.display.get_surface()
+        assert surface is not None
+        panes = layout(surface.get_size(), self.scale).panes
+        places = []
+        for content, pane, here, at in zip(self.contents, panes, sides, self.scroll, strict=True):
+            most = 0
+            if isinstance(content, Text):
+                width = pane.width - round(24 * self.scale)
+                most = max(0, len(text_rows(content, width, self.scale)) - text_page(pane, self.scale))
+            places.append(min(max(0, at + lines), most) if here else at)
+        self.scroll = (places[0], places[1])
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}." if words else ""

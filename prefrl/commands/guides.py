@@ -1,0 +1,65 @@
+"""What each task asks a person, in our own words."""
+
+from prefrl_labeling.guide import Guide
+
+# task -> question, what is good, what is bad
+_GUIDES = {
+    "hopper": (
+        "Which one hops forward better?",
+        "Travels to the right, hop after hop, and stays upright. Farther and faster is better.",
+        "Falls over, lies on the ground, leans so far that it will fall, stands still or goes backward.",
+    ),
+    "walker": (
+        "Which one walks forward better?",
+        "Goes to the right on both feet with its body up and straight. Farther and faster is better.",
+        "Falls, crawls on its knees, drags itself along, stands still or goes backward.",
+    ),
+    "swimmer": (
+        "Which one swims forward better?",
+        "Winds its whole body so that it glides to the right. Farther is better; a little sideways does not matter.",
+        "Wriggles on the spot, drifts backward or curls up.",
+    ),
+    "cheetah": (
+        "Which one runs forward better?",
+        "Runs to the right. Farther and faster is better, with strides that look as if they could go on for ever.",
+        "Stays on the spot, tumbles, slides on its back or head, or goes backward.",
+    ),
+    "ant": (
+        "Which one walks to the right better?",
+        "Goes to the right on its four legs, body off the ground. Farther is better, smooth or not.",
+        "Lies on its back, flips over, turns on the spot, stands still or goes another way.",
+    ),
+    "reacher": (
+        "Which one holds its fingertip nearer to the target?",
+        "The end of the arm goes to the target without a detour and stays on it.",
+        "The end of the arm stays far off, swings past the target or turns round and round.",
+    ),
+    "double-pendulum": (
+        "Which one balances the two poles better?",
+        "Both poles stay up, in line and quiet, the cart not far from the middle.",
+        "The poles fold or fall; sooner is worse. Wild swinging is worse than a slow sway.",
+    ),
+    "pendulum": (
+        "Which one keeps the pole upright better?",
+        "The pole stays up and moves little.",
+        "The pole leans or falls; sooner and farther is worse.",
+    ),
+    "moving-dot": (
+        "Which dot gets to the middle better?",
+        "Goes straight to the cross in the middle and stays there.",
+        "Stays away from the middle, or wanders off again.",
+    ),
+}
+
+
+def guide_of(task: str) -> Guide:
+    """The guide of a task; a plain one for a task that we have no words for."""
+    question, good, bad = _GUIDES.get(
+        task,
+        (
+            "Which one does the task better?",
+            "Gets nearer to what you want of it, in a way that you would like to see again.",
+            "Gets nowhere, undoes what it had reached, or does harm on the way.",
+        ),
+    )
+    return Guide(task, question, good, bad)

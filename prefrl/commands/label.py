@@ -1,0 +1,144 @@
+"""`prefrl label DIR`."""
+
+import getpass
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import tyro
+
+from prefrl.errors import PrefrlError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from prefrl.control.rendering import Renderer, Scene
+    from prefrl.segments import SimulatorStates
+    from prefrl.store import PreferenceStore
+
+SILENT_SECONDS = 120.0  # a trainer says every few seconds that it is there, but for a long fit or a long save
+
+
+@dataclass(frozen=True)
+class Label:
+    """Open the window in which a person compares clips: before, while or after a run trains."""
+
+    run_folder: tyro.conf.Positional[Path]
+    """The run's folder, or a preferences.db."""
+    name: str = ""
+    """Who answers; your user name by default. People who label at the same time need names of their own."""
+    keymap: Path | None = None
+    """A TOML file with other keys: a table [keys] with lines such as tie = ["e", "up"]."""
+    theme: Literal["dark", "light", "contrast"] = "dark"
+    """Colors; contrast is white and bright colors on black. The key T changes them, too."""
+    scale: float = 1.0
+    """Size of letters and of the window, 1 to 4. The keys + and - change the letters, too."""
+    size: int = 320
+    """Width and height in pixels at which simulator states are drawn, before they are fitted into the window: larger is
+    sharper and takes longer."""
+    renderer: Literal["auto", "gl", "software"] = "auto"
+    """What draws simulator states, as for `prefrl watch`."""
+
+    def run(self) -> int:
+        if not 1 <= self.scale <= 4:
+            raise PrefrlError(f"--scale must be between 1 and 4, got {self.scale:g}")
+        if not 16 <= self.size <= 2048:
+            raise PrefrlError(f"--size must be between 16 and 2048 pixels, got {self.size}")
+        store_path = self.run_folder if self.run_folder.is_file() else self.run_folder / "preferences.db"
+        config = _config(store_path)
+        os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+        if config.get("reward") == "true":
+            raise PrefrlError(
+                f"{store_path.parent} learns from the environment's own reward, so it asks nobody; "
+                "label a run that was begun with --labeler people"
+            )
+        try:
+            import prefrl_labeling.window as window
+        except ImportError as error:
+            raise PrefrlError(f"the labeling window needs pygame-ce ({error}): pip install 'prefrl[label]'") from error
+        from prefrl.commands.guides import guide_of
+        from prefrl.store import PreferenceStore
+        from prefrl_labeling.keymap import default_keymap, read_keymap
+        from prefrl_labeling.screens import check_screen
+
+        check_screen()
+        keymap = read_keymap(self.keymap) if self.keymap else default_keymap()
+        opened = window.Window(
+            guide=guide_of(str(config.get("task", "preferences"))),
+            name=self.name or _user(),
+            keymap=keymap,
+            draw=DrawStates(self.size, self.renderer),
+            target=config.get("labels") if config.get("reward") == "learned" else None,
+            trainer=partial(describe_trainer, folder=store_path.parent),
+            theme=self.theme,
+            scale=self.scale,
+        )
+        with PreferenceStore(store_path) as store:
+            before = len(store.answers())
+            opened.attend(store)
+            given = [answer for answer in store.answers()[before:] if answer.labeler == opened.name]
+            kept = len([a for a in given if not a.withdrawn]) - len([a for a in given if a.withdrawn])
+            what = f"{kept} {'answer' if kept == 1 else 'answers'} by {opened.name}"
+            print(f"{what} saved in {store_path}; {store.asked - len(store)} are waiting")
+        return 0
+
+
+def describe_trainer(store: "PreferenceStore", *, folder: Path) -> tuple[str, str]:
+    """What a run's trainer does, in a few words, and what happens next or can be done."""
+    match store.trainer():
+        case None:
+            return "", ""
+        case ("finished", _):
+            return "the run is finished", f"See what came of it: prefrl report {folder}, prefrl watch {folder}"
+        case ("stopped", _):
+            return "the trainer was stopped", f"To go on with it: prefrl resume {folder}"
+        case (_, seconds) if seconds > SILENT_SECONDS:
+            silent = f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.0f} hours"
+            return f"no sign of the trainer for {silent}", f"If it has died: prefrl resume {folder}"
+        case ("waiting", _):
+            return "the trainer waits for answers", ""
+        case _:
+            return "the trainer is learning", "When this round is learned it asks about what the agent does then."
+
+
+def _config(store_path: Path) -> dict[str, Any]:
+    """The configuration beside a store; nothing for a store of its own."""
+    from prefrl.runs import read_config
+
+    folder = store_path.parent
+    if (folder / "config.json").exists():
+        return read_config(folder)
+    if not store_path.is_file():
+        raise PrefrlError(
+            f"{folder} is not a run, so there is nothing to label; "
+            f"`prefrl train TASK --labeler people --out {folder}` begins one"
+        )
+    return {}
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        raise PrefrlError("this user has no name; say who answers with --name") from None
+
+
+@dataclass
+class DrawStates:
+    """Draws simulator states: [size, size, 3] pictures. Scenes are kept from one clip to the next."""
+
+    size: int
+    renderer: Literal["auto", "gl", "software"]
+    _scenes: "dict[str, Scene]" = field(default_factory=dict)
+
+    def __call__(self, view: "SimulatorStates") -> "Iterator[np.ndarray]":
+        from prefrl.control.rendering import Scene, renderer_for
+
+        if view.env_id not in self._scenes:
+            renderer: Renderer = renderer_for(view.env_id, self.renderer)
+            self._scenes[view.env_id] = Scene(view.env_id, size=(self.size, self.size), renderer=renderer)
+        for state in view.states:
+            yield self._scenes[view.env_id].frame(state.astype(float))

@@ -1,0 +1,253 @@
+"""A person's sitting at the store, without a window."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from prefrl.comparisons import Query
+from prefrl.errors import PrefrlError
+from prefrl.segments import Segment
+from prefrl.store import PreferenceStore
+from prefrl_labeling.keymap import Action
+from prefrl_labeling.playback import Playback
+from prefrl_labeling.session import Session, sides
+
+SEEN = Playback(1.5, 40.0, loops=2, replays=1)
+
+
+def segment(number: float) -> Segment:
+    return Segment(np.full((2, 1), number, np.float32), np.zeros(2), np.zeros((0, 1), np.float32))
+
+
+def query(*numbers: float) -> Query:
+    return Query(tuple(segment(number) for number in numbers))
+
+
+def number(option: Segment) -> float:
+    return float(option.obs[0, 0])
+
+
+@dataclass
+class Clock:
+    now: float = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[PreferenceStore]:
+    with PreferenceStore(tmp_path / "store.sqlite") as opened:
+        opened.ask([query(2 * i, 2 * i + 1) for i in range(10)])
+        yield opened
+
+
+def opened(store: PreferenceStore, name: str = "ann", clock: Clock | None = None) -> tuple[Session, Clock]:
+    clock = clock or Clock()
+    session = Session(store, name, now=clock)
+    session.refresh()
+    return session, clock
+
+
+def answer(session: Session, clock: Clock, action: Action, seconds: float = 3.0) -> None:
+    session.visible()
+    clock.now += seconds
+    assert session.answer(action, SEEN)
+
+
+def test_an_answer_says_all_that_is_known_of_it(store: PreferenceStore) -> None:
+    session, clock = opened(store)
+    assert session.current is not None
+    left, right = session.current.options
+    assert {number(left), number(right)} == {0.0, 1.0}
+    answer(session, clock, Action.RIGHT_MUCH_BETTER)
+    (given,) = store.answers()
+    assert dict(zip(given.option_ids, given.mu or (), strict=True)) == {left.id: 0.0, right.id: 1.0}
+    assert given.labeler == "ann"
+    assert given.provenance == {
+        "session": session.id,
+        "showing": 0,
+        "shown": [left.id, right.id],
+        "seconds": 3.0,
+        "loops": 2,
+        "replays": 1,
+        "clip_seconds": 1.5,
+        "speed": 1.0,
+        "ignored": 0,
+        "strength": 2,
+    }
+    assert session.counts.answered == 1
+    assert {number(o) for o in session.current.options} == {2.0, 3.0}
+
+
+def test_the_four_answers_stay_distinct(store: PreferenceStore) -> None:
+    session, clock = opened(store)
+    for action in (Action.LEFT_BETTER, Action.RIGHT_BETTER, Action.TIE, Action.CANNOT_TELL):
+        answer(session, clock, action)
+    stored = store.answers()
+    by_place = [
+        None if a.mu is None else tuple(dict(zip(a.option_ids, a.mu, strict=True))[i] for i in a.provenance["shown"])
+        for a in stored
+    ]
+    assert by_place == [(1, 0), (0, 1), (0.5, 0.5), None]
+    assert [a.provenance.get("strength") for a in stored] == [1, 1, None, None]
+
+
+def test_sides_are_those_of_a_fair_coin_that_can_be_thrown_again() -> None:
+    thrown = [sides("00ff", n) for n in range(2000)]
+    assert thrown == [sides("00ff", n) for n in range(2000)]
+    assert 900 < sum(pair == (0, 1) for pair in thrown) < 1100
+    assert thrown[:50] != [sides("01ff", n) for n in range(50)]
+
+
+def test_an_answer_that_comes_at_once_was_meant_for_the_pair_before(store: PreferenceStore) -> None:
+    session, clock = opened(store)
+    assert not session.answer(Action.TIE, SEEN)  # not even visible
+    session.visible()
+    clock.now += 0.2
+    assert not session.answer(Action.TIE, SEEN)
+    assert len(store) == 0
+    clock.now += 0.1
+    assert session.answer(Action.TIE, SEEN)
+    assert store.answers()[0].provenance["ignored"] == 2
+
+
+def test_undo_and_redo_as_far_as_one_likes(store: PreferenceStore) -> None:
+    session, clock = opened(store)
+    shown = []
+    for action in (Action.LEFT_BETTER, Action.TIE, Action.RIGHT_BETTER):
+        assert session.current is not None
+        shown.append(session.current)
+        answer(session, clock, action)
+    for showing in reversed(shown):
+        assert session.undo()
+        assert session.current is not None
+        assert session.current.query.id == showing.query.id
+        assert session.current.options == showing.options  # on the same sides
+    assert not session.undo()
+    assert (len(store), len(store.comparisons())) == (0, 0)
+    assert session.redo()
+    assert session.redo()
+    assert [c.mu for c in store.comparisons()] == [store.answers()[0].mu, (0.5, 0.5)]
+    assert session.current.query.id == shown[2].query.id
+    answer(session, clock, Action.CANNOT_TELL)  # another answer than before
+    assert not session.redo()
+    assert len(store) == 3
+    assert [a.withdrawn for a in store.answers()] == [False] * 3 + [True] * 3 + [False] * 3
+    assert {number(o) for o in session.current.options} == {6.0, 7.0}  # the next one; none was forgotten
+
+
+def test_undo_passes_over_what_somebody_else_has_overruled(store: PreferenceStore) -> None:
+    session, clock = opened(store)
+    first = session.current
+    answer(session, clock, Action.TIE)
+    second = session.current
+    answer(session, clock, Action.TIE)
+    assert first is not None
+    assert second is not None
+    store.answer(second.query, None, labeler="bob")
+    assert session.undo()
+    assert session.current is not None
+    assert session.current.query.id == first.query.id
+    assert not session.undo()
+
+
+def test_a_skipped_pair_comes_back_last(store: PreferenceStore) -> None:
+    session, clock = opened(store)
+    assert session.current is not None
+    skipped = session.current.query.id
+    assert session.skip()
+    seen = []
+    for _ in range(10):
+        session.refresh()
+        seen.append(session.current.query.id)
+        answer(session, clock, Action.TIE)
+    assert seen.index(skipped) == 9
+    assert len(set(seen)) == 10
+    assert session.current is None
+    assert not session.skip()
+    assert not session.answer(Action.TIE, SEEN)
+
+
+def test_a_note_goes_with_the_answer_and_comes_back_with_undo(store: PreferenceStore) -> None:
+    session, clock = opened(store)
+    assert session.current is not None
+    name = session.current.query.id
+    session.notes[name] = "foot in the floor"
+    answer(session, clock, Action.TIE)
+    assert store.answers()[0].provenance["note"] == "foot in the floor"
+    assert session.notes == {}
+    session.undo()
+    assert session.notes == {name: "foot in the floor"}
+
+
+def test_two_people_never_see_one_pair_and_one_takes_over(store: PreferenceStore) -> None:
+    ann, ann_clock = opened(store, "ann")
+    bob, bob_clock = opened(store, "bob")
+    for session, clock in ((ann, ann_clock), (bob, bob_clock)) * 4:
+        assert session.current is not None
+        answer(session, clock, Action.TIE)
+    assert len(store) == len(store.answers()) == 8
+    ann.close()
+    bob.refresh(at_once=True)
+    while bob.current is not None:
+        answer(bob, bob_clock, Action.TIE)
+        bob.refresh(at_once=True)
+    assert len(store) == 10
+
+
+def test_a_pair_that_somebody_else_has_answered_goes_away(store: PreferenceStore) -> None:
+    session, clock = opened(store)
+    assert session.current is not None
+    theirs = session.current.query
+    store.answer(theirs, None, labeler="bob")
+    clock.now += 31  # leases are renewed
+    session.refresh()
+    assert session.current is not None
+    assert session.current.query.id != theirs.id
+
+
+def test_who_has_gone_away_keeps_nothing_from_others(store: PreferenceStore) -> None:
+    session, clock = opened(store)
+    assert session.current is not None
+    clock.now += 299
+    session.refresh()
+    kept = session._renewed
+    assert kept == clock.now
+    clock.now += 40
+    session.refresh()
+    assert session._renewed == kept  # the leases run out by themselves
+    session.touch()
+    session.refresh()
+    assert session._renewed == clock.now
+
+
+def test_the_rate_leaves_breaks_out(store: PreferenceStore) -> None:
+    session, clock = opened(store)
+    for seconds in (4.0, 4.0, 600.0, 4.0, 4.0):
+        answer(session, clock, Action.TIE, seconds)
+    assert session.rate == pytest.approx(15.0)
+
+
+def test_three_options_are_refused_with_a_reason(tmp_path: Path) -> None:
+    with PreferenceStore(tmp_path / "three.sqlite") as store:
+        store.ask([query(1, 2, 3)])
+        with pytest.raises(PrefrlError, match="has 3 options; this window compares two"):
+            Session(store, "ann").refresh()
+
+
+def test_a_store_that_cannot_be_written_keeps_the_pair(store: PreferenceStore) -> None:
+    session, clock = opened(store)
+    session.visible()
+    clock.now += 1
+    current = session.current
+    store._db.execute("PRAGMA query_only = ON")
+    with pytest.raises(PrefrlError, match="cannot write"):
+        session.answer(Action.TIE, SEEN)
+    assert session.current is current
+    store._db.execute("PRAGMA query_only = OFF")
+    assert session.answer(Action.TIE, SEEN)
+    assert len(store) == 1

@@ -1,0 +1,534 @@
+"""The labeling window under SDL's dummy driver: a scripted person sees what is drawn and presses keys."""
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prefrl.comparisons import Query
+from prefrl.errors import PrefrlError
+from prefrl.segments import Frames, Segment, SimulatorStates, Text, View
+from prefrl.store import PreferenceStore
+
+pygame = pytest.importorskip("pygame")
+
+from prefrl_labeling import session as session_module  # noqa: E402
+from prefrl_labeling import window as window_module  # noqa: E402
+from prefrl_labeling.ahead import Ahead  # noqa: E402
+from prefrl_labeling.contents import Film, Nothing  # noqa: E402
+from prefrl_labeling.guide import Guide  # noqa: E402
+from prefrl_labeling.keymap import Action, default_keymap  # noqa: E402
+from prefrl_labeling.screen import Screen, layout  # noqa: E402
+from prefrl_labeling.window import Window  # noqa: E402
+
+Script = Generator[None, Screen, None]
+GUIDE = Guide("hopper", "Which one hops better?", "It hops.", "It falls.")
+
+
+def clip(value: int, steps: int = 8) -> Frames:
+    return Frames(np.full((steps, 20, 30, 3), value % 256, np.uint8), 20.0)
+
+
+def segment(number: int, view: View | None) -> Segment:
+    return Segment(np.full((2, 1), number, np.float32), np.zeros(2), np.zeros((0, 1), np.float32), view=view)
+
+
+def query(*numbers: int, view: Callable[[int], View | None] = clip) -> Query:
+    return Query(tuple(segment(number, view(number)) for number in numbers))
+
+
+def brightness(content: object) -> int:
+    assert isinstance(content, Film)
+    return int(content.frames[0][0, 0, 0])
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[PreferenceStore]:
+    with PreferenceStore(tmp_path / "preferences.db") as opened:
+        opened.ask([query(2 * i, 2 * i + 1) for i in range(10)])
+        yield opened
+
+
+class Desk:
+    """Where the scripted person sits."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._patch = monkeypatch
+
+    def work(self, store: PreferenceStore, script: Script, **settings: Any) -> Window:
+        """Open the window, let the script see each picture and press keys, close the window at its end."""
+        window = Window(**{"guide": GUIDE, "name": "ann", "keymap": default_keymap(), "draw": None, **settings})
+        next(script)
+        deadline = time.monotonic() + 20
+
+        def render(screen: Screen, size: tuple[int, int], scale: float) -> Any:
+            made = original(screen, size, scale)
+            self.buttons = {button.action: button.area for button in made[1]}
+            assert time.monotonic() < deadline, "the script never came to its end"
+            try:
+                script.send(screen)
+            except StopIteration:
+                press("escape")
+            return made
+
+        original = window_module.render
+        with self._patch.context() as patch:
+            patch.setattr(window_module, "render", render)
+            window.attend(store)
+        return window
+
+
+@pytest.fixture
+def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    monkeypatch.setattr(session_module, "GUARD_SECONDS", 0.02)
+    return Desk(monkeypatch)
+
+
+def press(key: str, mod: int = 0, unicode: str = "") -> None:
+    code = getattr(pygame, f"K_{key}" if len(key) == 1 else f"K_{key.upper()}")
+    pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=code, mod=mod, unicode=unicode))
+
+
+def pair(unlike: object = None) -> Generator[None, Screen, Screen]:
+    """Wait for a pair, another than `unlike`, that is past the guard."""
+    while (screen := (yield)).pair is None or (isinstance(unlike, Screen) and screen.pair == unlike.pair):
+        pass
+    until = time.monotonic() + 0.03
+    while time.monotonic() < until:
+        screen = yield
+    return screen
+
+
+def looks(n: int = 2) -> Generator[None, Screen, Screen]:
+    """Let it be drawn some times, so that what was pressed has had its effect."""
+    for _ in range(n):
+        screen = yield
+    return screen
+
+
+def test_the_arrow_keys_answer_what_is_on_the_screen(desk: Desk, store: PreferenceStore) -> None:
+    chosen: list[tuple[int, int]] = []
+
+    def script() -> Script:
+        seen = None
+        for key, mod in (("left", 0), ("right", 0), ("up", 0), ("down", 0), ("left", 1), ("right", 2)):
+            seen = yield from pair(seen)
+            assert seen.pair is not None
+            chosen.append((brightness(seen.pair[0]), brightness(seen.pair[1])))
+            press(key, mod)
+        seen = yield from pair(seen)
+        assert (seen.answered, seen.queue, seen.saved) == (6, 4, "right is much better")
+
+    desk.work(store, script())
+    stored = store.answers()
+    as_seen = []
+    for answer, (left, right) in zip(stored, chosen, strict=True):
+        shown = [store.segment(i).view for i in answer.provenance["shown"]]
+        assert [int(view.frames[0, 0, 0, 0]) for view in shown if isinstance(view, Frames)] == [left, right]
+        weight = dict(zip(answer.option_ids, answer.mu or (None, None), strict=True))
+        as_seen.append(tuple(weight[i] for i in answer.provenance["shown"]))
+    assert as_seen == [(1, 0), (0, 1), (0.5, 0.5), (None, None), (1, 0), (0, 1)]
+    assert [answer.provenance.get("strength") for answer in stored] == [1, 1, None, None, 2, 2]
+    assert all(answer.provenance["seconds"] >= 0.02 for answer in stored)
+    assert store.pending() != []  # the leases were given back
+
+
+def test_the_answer_is_stored_before_the_next_pair_shows(desk: Desk, store: PreferenceStore) -> None:
+    def script() -> Script:
+        seen = yield from pair()
+        for count in range(1, 6):
+            press("right")
+            before = seen
+            while (seen := (yield)).pair == before.pair:
+                pass
+            with closing(sqlite3.connect(store.path)) as other:  # as another process sees it
+                assert other.execute("SELECT count(*) FROM answers").fetchone() == (count,)
+            seen = yield from looks(3)
+
+    desk.work(store, script())
+
+
+def test_a_key_pressed_twice_answers_once(desk: Desk, store: PreferenceStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "GUARD_SECONDS", 0.25)
+
+    def script() -> Script:
+        seen = yield from pair()
+        until = time.monotonic() + 0.3
+        while time.monotonic() < until:
+            yield
+        press("up")
+        yield from pair(seen)
+        press("up")  # 30 ms after the next pair appeared
+        yield from looks(5)
+
+    desk.work(store, script())
+    assert len(store) == 1
+
+
+def test_undo_redo_and_skip(desk: Desk, store: PreferenceStore) -> None:
+    def script() -> Script:
+        first = yield from pair()
+        press("left")
+        second = yield from pair(first)
+        press("backspace")
+        back = yield from pair(second)
+        assert first.pair is not None
+        assert back.pair is not None
+        assert [brightness(c) for c in back.pair] == [brightness(c) for c in first.pair]
+        assert (back.answered, back.saved) == (0, "the last answer is withdrawn")
+        press("z", pygame.KMOD_LCTRL | pygame.KMOD_LSHIFT)
+        again = yield from pair(back)
+        assert (again.answered, again.saved) == (1, "left is better")
+        press("s")
+        yield from pair(again)
+        press("z", pygame.KMOD_LCTRL)
+        yield from looks()
+
+    desk.work(store, script())
+    assert [a.withdrawn for a in store.answers()] == [False, True, False, True]
+    assert (len(store), len(store.pending())) == (0, 10)
+
+
+def test_the_mouse_does_what_the_keys_do(desk: Desk, store: PreferenceStore) -> None:
+    def click(action: Action) -> None:
+        place = desk.buttons[action].center
+        pygame.event.post(pygame.event.Event(pygame.MOUSEBUTTONDOWN, button=1, pos=place))
+
+    def script() -> Script:
+        seen = yield from pair()
+        for action in (Action.RIGHT_BETTER, Action.TIE, Action.CANNOT_TELL, Action.LEFT_BETTER):
+            click(action)
+            seen = yield from pair(seen)
+        click(Action.PLAY)
+        seen = yield from looks()
+        assert not seen.playback.playing
+        click(Action.HELP)
+        assert (yield from looks()).help
+        click(Action.HELP)
+        yield from looks()
+        click(Action.UNDO)
+        yield from looks()
+
+    desk.work(store, script())
+    assert len(store) == 3
+
+
+def test_playing(desk: Desk, store: PreferenceStore) -> None:
+    def script() -> Script:
+        seen = yield from pair()
+        assert seen.playback.playing
+        press("space")
+        seen = yield from looks()
+        at = seen.playback.time
+        assert not seen.playback.playing
+        assert (yield from looks(5)).playback.time == at
+        press("period", unicode=".")
+        seen = yield from looks()
+        assert seen.playback.time != at
+        press("r")
+        seen = yield from looks()
+        assert (seen.playback.playing, seen.playback.replays) == (True, 1)
+        press("rightbracket", unicode="]")
+        assert (yield from looks()).playback.speed == 2.0
+        while seen.playback.loops < 2:
+            seen = yield
+        press("up")
+        seen = yield from pair(seen)
+        assert seen.playback.speed == 2.0  # stays
+        assert (seen.playback.loops, seen.playback.replays) == (0, 0)
+
+    desk.work(store, script())
+    provenance = store.answers()[0].provenance
+    assert provenance["loops"] >= 2
+    assert provenance["replays"] == 1
+
+
+def test_no_answer_behind_the_list_of_keys(desk: Desk, store: PreferenceStore) -> None:
+    def script() -> Script:
+        seen = yield from pair()
+        press("slash", pygame.KMOD_LSHIFT, "?")
+        assert (yield from looks()).help
+        press("left")
+        seen = yield from looks()
+        assert not seen.help
+        assert seen.answered == 0
+
+    desk.work(store, script())
+
+
+def test_a_flag_with_a_note(desk: Desk, store: PreferenceStore) -> None:
+    def script() -> Script:
+        seen = yield from pair()
+        press("f", unicode="f")
+        assert (yield from looks()).writing
+        for letter in "odd s":
+            press("space" if letter == " " else letter, unicode=letter)
+        press("backspace")
+        press("return", unicode="\r")
+        seen = yield from looks(3)
+        assert (seen.writing, seen.note, seen.answered) == (False, "odd", 0)
+        press("down")
+        seen = yield from pair(seen)
+        assert seen.note == ""
+
+    desk.work(store, script())
+    assert [a.provenance.get("note") for a in store.answers()] == ["odd"]
+
+
+def test_it_waits_with_a_reason_and_goes_on_when_asked(desk: Desk, tmp_path: Path) -> None:
+    with PreferenceStore(tmp_path / "preferences.db") as store:
+
+        def script() -> Script:
+            seen = yield from looks()
+            assert seen.pair is None
+            assert seen.waiting[0] == "No pair to compare yet"
+            assert "It explores." in seen.waiting[1]
+            assert seen.waiting[2] == "Then it asks."
+            with PreferenceStore(store.path) as trainer:
+                trainer.ask([query(1, 2)])
+            seen = yield from pair()
+            press("up")
+            while seen.pair is not None:
+                seen = yield
+            assert seen.waiting[0] == "Nothing to compare just now"
+            with PreferenceStore(store.path) as trainer:
+                trainer.ask([query(3, 4)])
+                trainer.lease("bob", 1)
+            while seen.waiting[0] != "Others are answering what is left":
+                seen = yield
+
+        desk.work(store, script(), target=700, trainer=lambda store: ("it explores", "Then it asks."))
+
+
+def test_a_store_that_cannot_be_written_is_said_and_ends_with_the_reason(desk: Desk, store: PreferenceStore) -> None:
+    def script() -> Script:
+        seen = yield from pair()
+        store._db.execute("PRAGMA query_only = ON")
+        press("left")
+        seen = yield from looks()
+        assert "cannot write" in seen.trouble
+        store._db.execute("PRAGMA query_only = OFF")
+        press("left")
+        seen = yield from pair(seen)
+        assert (seen.trouble, seen.answered) == ("", 1)
+        store._db.execute("PRAGMA query_only = ON")
+        press("left")
+        yield from looks()
+        store._db.execute("PRAGMA query_only = OFF")
+
+    with pytest.raises(PrefrlError, match="cannot write"):
+        desk.work(store, script())
+    assert len(store) == 1
+
+
+def test_text_is_scrolled_and_answered(desk: Desk, tmp_path: Path) -> None:
+    with PreferenceStore(tmp_path / "preferences.db") as store:
+        store.ask([query(1, 2, view=lambda i: Text("Write.", "word " * 3000 if i == 1 else "short"))])
+
+        def script() -> Script:
+            seen = yield from pair()
+            press("pagedown")
+            seen = yield from looks()
+            assert seen.pair is not None
+            long = [isinstance(c, Text) and len(c.answer) > 10 for c in seen.pair]
+            assert [at > 0 for at in seen.scroll] == long
+            pygame.event.post(pygame.event.Event(pygame.MOUSEWHEEL, y=99, x=0))
+            assert (yield from looks()).scroll == (0, 0)
+            press("left")
+            while seen.pair is not None:
+                seen = yield
+
+        desk.work(store, script())
+        assert len(store) == 1
+
+
+def test_larger_letters_other_colors_and_sizes(desk: Desk, store: PreferenceStore) -> None:
+    def script() -> Script:
+        yield from pair()
+        for _ in range(3):
+            press("t")
+            yield from looks()
+        for _ in range(9):
+            press("plus", unicode="+")
+            yield from looks()
+        for size in ((600, 450), (1920, 1080)):
+            pygame.display.set_mode(size, pygame.RESIZABLE)
+            yield from looks()
+        press("up")
+        yield from looks()
+
+    desk.work(store, script(), theme="light", scale=1.5)
+    assert len(store) == 1
+
+
+def test_without_a_screen_it_says_how(monkeypatch: pytest.MonkeyPatch, store: PreferenceStore) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    window = Window(GUIDE, "ann", default_keymap(), None)
+    with pytest.raises(PrefrlError, match=r"no screen.*xvfb-run"):
+        window.attend(store)
+    monkeypatch.setenv("SDL_VIDEODRIVER", "nonsense")
+    with pytest.raises(PrefrlError, match=r"no window can be opened .*xvfb-run"):
+        window.attend(store)
+
+
+# Drawing ahead
+
+
+def draw(view: SimulatorStates) -> Iterator[np.ndarray]:
+    """In the other process."""
+    for state in view.states:
+        if state[0] == 13:
+            raise PrefrlError("it is unlucky")
+        if state[0] == 99:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield np.full((4, 6, 3), int(state[0]), np.uint8)
+
+
+def states(number: int) -> Segment:
+    return segment(number, SimulatorStates("any/Thing-v0", np.full((5, 2), number, np.float32), 25.0))
+
+
+def test_states_are_drawn_in_another_process_and_a_failure_is_said() -> None:
+    with Ahead(draw) as ahead:
+        wanted = [states(1), states(13), states(2)]
+        ahead.want(wanted)
+
+        def waited(segment: Segment) -> object:
+            deadline = time.monotonic() + 20
+            while ahead.content(segment) is None and time.monotonic() < deadline:
+                ahead.receive()
+                time.sleep(0.01)
+            return ahead.content(segment)
+
+        first = waited(wanted[0])
+        assert isinstance(first, Film)
+        assert (len(first.frames), first.fps, first.frames[0].shape, brightness(first)) == (5, 25.0, (4, 6, 3), 1)
+        unlucky = waited(wanted[1])
+        assert isinstance(unlucky, Nothing)
+        assert "it is unlucky" in unlucky.why
+        assert brightness(waited(wanted[2])) == 2
+        ahead.want([wanted[2], killed := states(99)])
+        assert ahead.content(wanted[0]) is None  # forgotten
+        dead = waited(killed)
+        assert isinstance(dead, Nothing)
+        assert "has died" in dead.why
+        ahead.want([states(3)])  # by a new process
+        assert brightness(waited(states(3))) == 3
+
+
+def test_what_cannot_be_shown_says_why() -> None:
+    with Ahead(None) as ahead:
+        ahead.want([segment(1, None), states(2)])
+        for wanted, why in ((segment(1, None), "without a picture"), (states(2), "nothing here draws them")):
+            content = ahead.content(wanted)
+            assert isinstance(content, Nothing)
+            assert why in content.why
+
+
+# Pictures
+
+
+def test_the_same_screen_is_the_same_picture_and_time_moves_it(desk: Desk, store: PreferenceStore) -> None:
+    seen: list[Screen] = []
+
+    def script() -> Script:
+        seen.append((yield from pair()))
+
+    desk.work(store, script())
+    pygame.display.init()
+    pygame.font.init()
+    try:
+        shapes = (((1180, 820), 1.0, "dark"), ((900, 700), 1.5, "light"), ((1000, 800), 1.0, "contrast"))
+        for size, scale, theme in shapes:
+            screen = replace(seen[0], theme=theme, playback=replace(seen[0].playback, time=0.1))
+            one, other = (window_module.render(screen, size, scale)[0] for _ in range(2))
+            assert one.get_size() == size
+            assert pygame.image.tobytes(one, "RGB") == pygame.image.tobytes(other, "RGB")
+            assert screen.pair is not None
+            for content, pane in zip(screen.pair, layout(size, scale).panes, strict=True):
+                assert one.get_at(pane.center)[:3] == (brightness(content),) * 3
+            later = window_module.render(replace(screen, playback=replace(screen.playback, time=0.3)), size, scale)[0]
+            assert pygame.image.tobytes(later, "RGB") != pygame.image.tobytes(one, "RGB")
+            panes = layout(size, scale).panes
+            assert panes[0].size == panes[1].size
+    finally:
+        window_module.typography.forget()
+        pygame.quit()
+
+
+# Killed at any moment
+
+PERSON = """
+import os, random, sys
+from pathlib import Path
+os.environ["SDL_VIDEODRIVER"] = "dummy"
+import pygame
+from prefrl.store import PreferenceStore
+from prefrl_labeling import session, window
+from prefrl_labeling.guide import Guide
+from prefrl_labeling.keymap import default_keymap
+session.GUARD_SECONDS = 0.0
+original = window.render
+def render(screen, size, scale):
+    if screen.pair is not None:
+        os.write(1, f"{screen.answered}\\n".encode())  # what the person is told
+        key = random.choice([pygame.K_LEFT, pygame.K_RIGHT, pygame.K_UP, pygame.K_DOWN])
+        pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=key, mod=0, unicode=""))
+    return original(screen, size, scale)
+window.render = render
+for line in sys.stdin:  # each line opens the window once more, in a process that already has what it imports
+    if (child := os.fork()) == 0:
+        with PreferenceStore(Path(sys.argv[1])) as store:
+            window.Window(Guide("t", "q", "g", "b"), "ann", default_keymap(), None).attend(store)
+        os._exit(0)
+    print(f"child {child}", flush=True)
+    os.waitpid(child, 0)
+    print("dead", flush=True)
+"""
+
+
+def test_kill_9_at_any_moment_loses_no_answer(tmp_path: Path) -> None:
+    rng, path = random.Random(0), tmp_path / "preferences.db"
+    with PreferenceStore(path) as store:
+        store.ask([query(2 * i, 2 * i + 1) for i in range(1000)])
+    acknowledged, kills = 0, 10
+    command = [sys.executable, "-c", PERSON, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as person:
+        assert person.stdin is not None
+        assert person.stdout is not None
+        for _ in range(kills):
+            person.stdin.write("open\n")
+            person.stdin.flush()
+            child = 0
+            for line in person.stdout:
+                if line.startswith("child"):
+                    child = int(line.split()[1])
+                elif line.strip().isdigit():
+                    acknowledged = int(line)
+                    if child and rng.random() < 0.1:
+                        time.sleep(rng.uniform(0, 0.03))
+                        os.kill(child, signal.SIGKILL)
+                        child = 0
+                elif line.startswith("dead"):
+                    break
+            with PreferenceStore(path) as store:
+                assert len(store) in (acknowledged, acknowledged + 1)  # the last may lack only its acknowledgement
+                assert store._pragma("integrity_check") == "ok"
+                until = [row[0] for row in store._db.execute("SELECT until FROM leases")]
+                assert all(at <= time.time() + session_module.LEASE_SECONDS for at in until)
+        person.stdin.close()
+    assert acknowledged > kills
