@@ -26,7 +26,7 @@ TASKS = {
 
 
 # Clips are shown at no more steps a second than this; a faster simulation is shown slowed down, as rl-teacher showed
-# hopper. Where a second and a half is 188 steps, a comparison of sums says too little about any one of them.
+# hopper. A second and a half of it would be 188 steps, thrice the paper's longest clip and thrice the work of a fit.
 CLIP_FPS = 40.0
 
 
