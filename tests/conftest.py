@@ -1,4 +1,17 @@
+import signal
+from collections.abc import Iterator
+
+import pytest
 import torch
 
 # Tensors are tiny here. With a thread a core, one test took 40 times as long while other programs used the machine.
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """Training catches signals; the tests' own handling comes back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)

@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -25,15 +25,6 @@ from prefrl.store import VERSION, PreferenceStore
 PREFRL = [sys.executable, "-c", "import sys; from prefrl.commands import main; sys.exit(main())"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 TINY = ["--labels", "20", "--steps", "4000"]
-
-
-@pytest.fixture(autouse=True)
-def handlers() -> Iterator[None]:
-    """Training catches signals; the tests' own handling comes back."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
