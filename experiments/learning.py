@@ -12,9 +12,13 @@ import numpy as np
 from sweeping import RESULTS, carry_out, interval, load, normalized
 
 TASKS = {"cheetah": 500_000, "hopper": 500_000, "reacher": 500_000}
+ALGOS = ("trpo", "ppo")  # the default first
 SEEDS = range(3)
 ROWS = {
-    f"{task}-{reward}-{seed}": [task, "--steps", str(steps), "--labels", "700", "--reward", reward, "--seed", str(seed)]
+    f"{task}-{algo}-{reward}-{seed}": [
+        *(task, "--steps", str(steps), "--labels", "700", "--algo", algo, "--reward", reward, "--seed", str(seed))
+    ]
+    for algo in ALGOS
     for seed in SEEDS
     for task, steps in TASKS.items()
     for reward in ("true", "learned")

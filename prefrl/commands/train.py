@@ -36,7 +36,7 @@ class Train:
     missing, or learn on from what there is once there is a first answer."""
     open_window: bool = False
     """Open the labeling window, too."""
-    algo: Literal["ppo", "trpo", "sac"] = "ppo"
+    algo: Literal["trpo", "ppo", "sac"] = "trpo"
     """How the policy learns; trpo is the paper's."""
     entropy_bonus: float | None = None
     """Weight of the policy's entropy (PPO), .01 by default; the one setting of the learner that the paper varied."""
