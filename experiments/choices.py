@@ -1,4 +1,4 @@
-"""The measurements behind the defaults: which query to ask; algorithm, entropy bonus, length of a clip.
+"""The measurement behind a default: which query to ask.
 
 python experiments/choices.py run acquisition   # what is missing, two at a time, resumable after any kill
 python experiments/choices.py table             # experiments/results/*.md of all choices from the committed data
@@ -37,17 +37,6 @@ CHOICES = {
     # Few comparisons, so that it matters which.
     "acquisition": Choice(
         ("cheetah", "hopper"), "--steps 200000 --labels 200", {rule: f"--acquisition {rule}" for rule in RULES}
-    ),
-    "settings": Choice(
-        ("hopper",),
-        "--steps 200000 --labels 700",
-        {
-            "default": "",
-            "trpo": "--algo trpo",
-            "no-entropy-bonus": "--entropy-bonus 0",
-            # 1.5 s of simulated time: hopper makes 125 steps a second, so 188 steps instead of 60.
-            "long-clips": "--clip-seconds 4.7",
-        },
     ),
 }
 

@@ -26,44 +26,48 @@ ROWS = {
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:
-    """Markdown: one row a task."""
-    runs: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    for result in results.values():
-        runs[result["summary"]["task"], result["summary"]["reward"]].append(result["summary"])
+    """Markdown: one row a task and algorithm, and the mean of each algorithm."""
+    summaries = [result["summary"] for result in results.values()]
     lines = [
-        "| task | steps | random | true reward | 700 comparisons | normalized score | n |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| algorithm | task | steps | random | true reward | 700 comparisons | normalized score | n |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    by_seed: dict[int, list[float]] = defaultdict(list)
-    for task in TASKS:
-        true, learned = runs[task, "true"], runs[task, "learned"]
-        scores = {summary["seed"]: normalized(summary, true) for summary in learned}
-        for seed, score in scores.items():
-            by_seed[seed].append(score)
-        cells = [interval([s["true_return"] for s in which]) for which in (true, learned)]
-        digits = 0 if abs(cells[0][0]) >= 100 else 2
-        shown = [f"{mean:,.{digits}f} ± {half:,.{digits}f}" for mean, half in cells]
-        random = np.mean([s["random_return"] for s in [*true, *learned]])
-        score, half = interval(list(scores.values()))
+    for algo in ALGOS:
+        by_seed: dict[int, list[float]] = defaultdict(list)
+        for task in TASKS:
+            runs = [s for s in summaries if (s["task"], s["algo"]) == (task, algo)]
+            true, learned = ([s for s in runs if s["reward"] == reward] for reward in ("true", "learned"))
+            scores = {summary["seed"]: normalized(summary, true) for summary in learned}
+            for seed, score in scores.items():
+                by_seed[seed].append(score)
+            cells = [interval([s["true_return"] for s in which]) for which in (true, learned)]
+            digits = 0 if abs(cells[0][0]) >= 100 else 2
+            shown = [f"{mean:,.{digits}f} ± {half:,.{digits}f}" for mean, half in cells]
+            random = np.mean([s["random_return"] for s in runs])
+            score, half = interval(list(scores.values()))
+            lines.append(
+                f"| {algo} | {task} | {learned[0]['steps']:,} | {random:,.{digits}f} | {shown[0]} | {shown[1]} | "
+                f"{score:.2f} ± {half:.2f} | {len(learned)} |"
+            )
+        mean, half = interval([float(np.mean(scores)) for scores in by_seed.values()])
+        capped, capped_half = interval([float(np.mean(np.minimum(scores, 1.0))) for scores in by_seed.values()])
         lines.append(
-            f"| {task} | {learned[0]['steps']:,} | {random:,.{digits}f} | {shown[0]} | {shown[1]} | "
-            f"{score:.2f} ± {half:.2f} | {len(learned)} |"
+            f"| {algo} | **mean** | | | | each score at most 1: {capped:.2f} ± {capped_half:.2f} | "
+            f"**{mean:.2f}** ± {half:.2f} | {len(by_seed)} |"
         )
-    mean, half = interval([float(np.mean(scores)) for scores in by_seed.values()])
-    lines.append(f"| **mean** | | | | | **{mean:.2f}** ± {half:.2f} | {len(by_seed)} |")
     commits = sorted({(r["config"]["commit"] or "?")[:12] for r in results.values()})
     lines += [
         "",
         "True return: mean over seeds of the mean of 20 fresh episodes of the final policy, acting deterministically; "
-        "± is half the 95 % t-interval over seeds. Normalized score: (return - random) / (mean true-reward return - "
-        f"random). Seeds {', '.join(map(str, SEEDS))}; commits {', '.join(commits)}; made by "
-        "`python experiments/learning.py run` and `table` from `experiments/results/learning/`.",
+        "± is half the 95 % t-interval over seeds. Normalized score: (return - random) / (mean return of the same "
+        f"algorithm on the true reward - random). Seeds {', '.join(map(str, SEEDS))}; commits {', '.join(commits)}; "
+        "made by `python experiments/learning.py run` and `table` from `experiments/results/learning/`.",
     ]
     return "\n".join(lines) + "\n"
 
 
 def plot(results: dict[str, dict[str, Any]]) -> None:
-    """Curves of the true return: mean over seeds, band from the lowest to the highest."""
+    """Curves of the true return under the default algorithm: mean over seeds, band from the lowest to the highest."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -73,8 +77,11 @@ def plot(results: dict[str, dict[str, Any]]) -> None:
     styles = {"true": ("true reward", "#0072B2", "--"), "learned": ("700 comparisons", "#D55E00", "-")}
     for axis, task in zip(axes, TASKS, strict=True):
         for reward, (label, color, dash) in styles.items():
+            wanted = (task, ALGOS[0], reward)
             curves = [
-                r["curve"] for r in results.values() if (r["summary"]["task"], r["summary"]["reward"]) == (task, reward)
+                r["curve"]
+                for r in results.values()
+                if (r["summary"]["task"], r["summary"]["algo"], r["summary"]["reward"]) == wanted
             ]
             grid = np.array(curves[0]["steps"])
             values = np.array([np.interp(grid, c["steps"], c["true_return"]) for c in curves])

@@ -21,7 +21,7 @@ def benchmarks() -> str:
         lines += [f"| {unit}: {ratio} | {value:.2f} | {len(turns)} |" for ratio, value in result["ratios"].items()]
     lines += [
         "",
-        "Medians over turns. *plain* is Stable-Baselines3's PPO on DummyVecEnv and VecNormalize; *true* and *learned* "
+        "Medians over turns. *plain* is Stable-Baselines3's TRPO on DummyVecEnv and VecNormalize; *true* and *learned* "
         "are `prefrl train cheetah --steps 300000` on the true reward and on 700 comparisons, all with one thread and "
         "the same settings; *loop* fits member by member and pair by pair; *limit* is the matrix products alone at "
         "this core's best.",

@@ -179,7 +179,7 @@ def test_an_irrational_oracle(tmp_path: Path) -> None:
 def test_a_run_has_a_name_unless_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["train", "prefrl/MovingDot-v0", *TINY, "--quiet"]) == 0
-    assert (tmp_path / "runs" / "prefrl-MovingDot-v0-ppo-20-oracle-seed0" / "summary.json").exists()
+    assert (tmp_path / "runs" / "prefrl-MovingDot-v0-trpo-20-oracle-seed0" / "summary.json").exists()
 
 
 def test_a_round_is_long_enough_for_its_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
