@@ -140,19 +140,21 @@ def test_undo_and_redo_as_far_as_one_likes(store: PreferenceStore) -> None:
     assert {number(o) for o in session.current.options} == {6.0, 7.0}  # the next one; none was forgotten
 
 
-def test_undo_passes_over_what_somebody_else_has_overruled(store: PreferenceStore) -> None:
+def test_undo_takes_back_ones_own_and_leaves_what_somebody_else_answered(store: PreferenceStore) -> None:
     session, clock = opened(store)
     first = session.current
     answer(session, clock, Action.TIE)
-    second = session.current
-    answer(session, clock, Action.TIE)
     assert first is not None
-    assert second is not None
-    store.answer(second.query, None, labeler="bob")
+    store.answer(first.query, (1.0, 0.0), labeler="bob")
     assert session.undo()
     assert session.current is not None
     assert session.current.query.id == first.query.id
-    assert not session.undo()
+    assert [c.mu for c in store.comparisons()] == [(1.0, 0.0)]
+    clock.now += 31
+    session.refresh()
+    assert session.current.query.id == first.query.id  # whoever took an answer back may give another
+    answer(session, clock, Action.TIE)
+    assert [c.mu for c in store.comparisons()] == [(0.75, 0.25)]
 
 
 def test_a_skipped_pair_comes_back_last(store: PreferenceStore) -> None:
