@@ -65,8 +65,8 @@ CREATE TABLE IF NOT EXISTS options (
     PRIMARY KEY (query, place)
 ) STRICT, WITHOUT ROWID;
 {_LEASES};
--- An answer is either weights or ranks, JSON lists in the order of the options; both NULL: cannot tell. `withdrawn` is 1
--- where a labeler takes back what was answered before.
+-- An answer is either weights or ranks, JSON lists in the order of the options; both NULL: cannot tell. Where
+-- `withdrawn` is 1 a labeler takes back what was answered before.
 CREATE TABLE IF NOT EXISTS answers (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
     query INTEGER NOT NULL REFERENCES queries (sequence),
