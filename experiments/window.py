@@ -43,7 +43,7 @@ def main(folder: Path) -> None:
         guide=guide_of(read_config(folder)["task"]),
         keymap=default_keymap(),
         theme="dark",
-        pair=(films[0], films[1]),
+        options=(films[0], films[1]),
         playback=Playback(films[0].seconds, films[0].fps, time=0.6 * films[0].seconds),
         scroll=(0, 0),
         waiting=(
@@ -60,7 +60,7 @@ def main(folder: Path) -> None:
         trainer="the trainer waits for answers",
         note="",
     )
-    quiet = replace(screen, pair=None, answered=175, queue=0, trainer="the trainer is learning")
+    quiet = replace(screen, options=None, answered=175, queue=0, trainer="the trainer is learning")
     for name, shown in (("label", screen), ("label-keys", replace(screen, help=True)), ("label-waiting", quiet)):
         picture = pygame.surfarray.array3d(render(shown, SIZE, 1.0)[0]).swapaxes(0, 1)
         Image.fromarray(np.ascontiguousarray(picture)).save(RESULTS / f"{name}.png", optimize=True)

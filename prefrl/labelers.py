@@ -171,7 +171,7 @@ def irrational_choices(
     until at most one remains; of two options that is `irrational_choice`. None if every return is below `skip_below`.
     """
     left = np.arange(len(returns))
-    nested = []
+    nested: list[tuple[float, ...]] = []
     while len(left) > 1:
         chosen = irrational_choice(
             returns[left],

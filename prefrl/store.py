@@ -89,7 +89,10 @@ class Check:
 
 def standing(log: Iterable[Answer]) -> list[Answer]:
     """The newest answer of each labeler to each query in a log that has the oldest first, without withdrawn ones."""
-    newest = {(answer.query_id, answer.labeler): answer for answer in log}
+    newest: dict[tuple[str, str], Answer] = {}
+    for answer in log:
+        newest.pop((answer.query_id, answer.labeler), None)  # so that the order stays that of the log
+        newest[answer.query_id, answer.labeler] = answer
     return [answer for answer in newest.values() if not answer.withdrawn]
 
 

@@ -119,7 +119,8 @@ def test_the_oracle_answers_all_that_is_pending(store: PreferenceStore) -> None:
     store.ask([Query((low, high)), Query((high, also_high)), Query((high, low, also_high))])
     labeler: Labeler = Oracle(seed=0)
     labeler.attend(store)
-    assert [c.mu for c in store.comparisons()] == [(0, 1), (0.5, 0.5), (0.5, 0, 0.5)]
+    assert [c.mu for c in store.comparisons()] == [(0, 1), (0.5, 0.5), (0.5, 0.5, 0)]
+    assert [o.id for o in store.comparisons()[2].options] == [high.id, also_high.id, low.id]
     assert {answer.labeler for answer in store.answers()} == {"oracle"}
     labeler.attend(store)  # nothing is left
     assert len(store.answers()) == 3
