@@ -464,6 +464,16 @@ class PreferenceStore:
         with self._explained():
             return int(self._db.execute("SELECT count(DISTINCT query) FROM standing").fetchone()[0])
 
+    def has_query(self, query_id: str) -> bool:
+        """Whether a query was asked."""
+        with self._explained():
+            return self._db.execute("SELECT 1 FROM queries WHERE id = ?", (query_id,)).fetchone() is not None
+
+    def segment_ids(self) -> list[str]:
+        """All segments that were asked about."""
+        with self._explained():
+            return [segment_id for (segment_id,) in self._db.execute("SELECT id FROM segments ORDER BY id")]
+
     def query(self, query_id: str) -> Query:
         """A query with its views, as it was asked. Raises PrefrlError if it was not."""
         with self._reading() as db:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import pygame
 
+from prefrl.segments import Text
 from prefrl_labeling.brush import Brush, Rect, Sign
 from prefrl_labeling.contents import Content
 from prefrl_labeling.draft import Draft
@@ -56,12 +57,12 @@ class Layout:
     footer: Rect
 
 
-# Columns for K options: as near to a square as looks well on a wide screen.
-COLUMNS = {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3, 7: 4, 8: 4, 9: 3}
+# Columns for K options of text: as near to a square as reads well.
+COLUMNS = {2: 2, 3: 3, 4: 2, 5: 3, 6: 3, 7: 4, 8: 4, 9: 3}
 
 
-def layout(size: tuple[int, int], scale: float, options: int = 2) -> Layout:
-    """The places for a window of that size and so many options."""
+def layout(size: tuple[int, int], scale: float, options: int = 2, *, films: bool = True) -> Layout:
+    """The places for a window of that size and so many options; `films` want squares as large as can be."""
     width, height = size
     u = scale
     margin = round(20 * u)
@@ -73,10 +74,18 @@ def layout(size: tuple[int, int], scale: float, options: int = 2) -> Layout:
     answers = Rect(margin, controls.top - round(62 * u), inner, round(52 * u))
     top, bottom = guide.bottom + round(8 * u), answers.top - round(14 * u)
     gap = round(16 * u)
-    columns = COLUMNS[options]
-    rows = -(-options // columns)
     space = gap if options <= 2 else gap // 2
-    wide, high = (inner - (columns - 1) * space) // columns, (bottom - top - (rows - 1) * space) // rows
+
+    def pane(columns: int) -> tuple[int, int]:
+        rows = -(-options // columns)
+        return (inner - (columns - 1) * space) // columns, (bottom - top - (rows - 1) * space) // rows
+
+    def square(columns: int) -> int:
+        wide, high = pane(columns)
+        return min(wide - round(24 * u), high - round(60 * u))
+
+    columns = max(range(2, options + 1), key=square) if films else COLUMNS[options]
+    wide, high = pane(columns)
     panes = tuple(
         Rect(margin + i % columns * (wide + space), top + i // columns * (high + space), wide, max(1, high))
         for i in range(options)
@@ -91,7 +100,7 @@ def render(screen: Screen, size: tuple[int, int], scale: float) -> tuple[pygame.
     surface = pygame.Surface(size)
     brush = Brush(surface, THEMES[screen.theme], scale)
     count = 2 if screen.options is None else len(screen.options)
-    places = layout(size, scale, count)
+    places = layout(size, scale, count, films=films(screen.options))
     surface.fill(brush.theme.background)
     _draw_head(brush, screen, places)
     buttons: list[Button] = []
@@ -117,6 +126,11 @@ def render(screen: Screen, size: tuple[int, int], scale: float) -> tuple[pygame.
     if screen.help:
         return surface, (draw_help(brush, screen.keymap, size),)
     return surface, tuple(buttons)
+
+
+def films(options: tuple[Content, ...] | None) -> bool:
+    """Whether there is something to see but no text."""
+    return not any(isinstance(option, Text) for option in options or ())
 
 
 def _draw_head(brush: Brush, screen: Screen, places: Layout) -> None:

@@ -24,7 +24,7 @@ from prefrl_labeling.overlays import Button, History, Past, PracticeScreen
 from prefrl_labeling.panes import text_page, text_rows
 from prefrl_labeling.playback import Playback
 from prefrl_labeling.practice import Practice
-from prefrl_labeling.screen import Screen, layout, render
+from prefrl_labeling.screen import Screen, films, layout, render
 from prefrl_labeling.screens import NO_SCREEN, check_screen
 from prefrl_labeling.session import ANSWERS, Session
 from prefrl_labeling.themes import THEMES
@@ -499,7 +499,8 @@ class _Sitting:
     def _panes(self) -> tuple[pygame.Rect, ...]:
         surface = pygame.display.get_surface()
         assert surface is not None
-        return layout(surface.get_size(), self.scale, len(self.contents or (0, 0))).panes
+        count = len(self.contents or (0, 0))
+        return layout(surface.get_size(), self.scale, count, films=films(self.contents)).panes
 
     def _scroll(self, lines: int, which: list[bool]) -> None:
         if self.contents is None:
