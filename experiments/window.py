@@ -1,12 +1,14 @@
 """Pictures of the labeling window for the README, without a screen.
 
-    python experiments/window.py runs/keys    # a run that has been labeled
+    python experiments/window.py                # experiments/results/label*.png, in dark
+    python experiments/window.py FOLDER THEME   # the same elsewhere, in another theme
 
-The pair is the newest one that was answered; what stands around it is made up.
+The clips are drawn from the hopper's random behavior; what stands around them is made up.
 """
 
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,33 +20,54 @@ from PIL import Image
 
 from prefrl.commands.guides import guide_of
 from prefrl.commands.label import DrawStates
-from prefrl.runs import read_config
-from prefrl.segments import SimulatorStates
-from prefrl.store import PreferenceStore
+from prefrl.control.learner import ControlLearner, default_config
+from prefrl.control.practice import Driving
+from prefrl.control.tasks import find_task
+from prefrl.segments import SimulatorStates, Text
 from prefrl_labeling.contents import Film
+from prefrl_labeling.draft import Draft
+from prefrl_labeling.guide import Guide
 from prefrl_labeling.keymap import default_keymap
+from prefrl_labeling.overlays import History, Past, PracticeScreen
 from prefrl_labeling.playback import Playback
 from prefrl_labeling.screen import Screen, render
 from prefrl_labeling.window import SIZE
 
 RESULTS = Path(__file__).parent / "results"
+STORY = Text(
+    "Write the beginning of a story about a lighthouse.",
+    "The keeper had not spoken for eleven days when the light went out by itself. He climbed the stairs, counting them "
+    "as he always did, and on the hundred and fourth he stopped, because there had never been more than a hundred and "
+    "three.\n\nBelow him the sea went on as if nothing had happened.",
+)
+OTHER = Text(
+    STORY.prompt,
+    "Once upon a time there was a lighthouse. It was a very nice lighthouse. It had a light, and the light was very "
+    "bright, and everybody said that it was the nicest and the brightest light of all lights. " * 6,
+)
 
 
-def main(folder: Path) -> None:
-    """Write label.png, label-keys.png and label-waiting.png."""
-    pygame.display.init()
-    pygame.font.init()
-    pygame.display.set_mode(SIZE)
+def films(n: int) -> list[Film]:
+    """Clips of a hopper that acts at random."""
+    task = find_task("hopper", clip_seconds=1.5)
+    learner = ControlLearner(task, default_config("ppo"), seed=3, most_clips=1000, check=lambda: None)
     draw = DrawStates(480, "software")
-    with PreferenceStore(folder / "preferences.db") as store:
-        views = [store.segment(option).view for option in store.answers()[-1].option_ids]
-    films = [Film(tuple(draw(view)), view.fps) for view in views if isinstance(view, SimulatorStates)]
-    screen = Screen(
-        guide=guide_of(read_config(folder)["task"]),
+    made = []
+    for segment in learner.rollout(8000).segments[:n]:
+        assert isinstance(segment.view, SimulatorStates)
+        made.append(Film(tuple(draw(segment.view)), segment.view.fps))
+    return made
+
+
+def screens(theme: str) -> Iterator[tuple[str, Screen]]:
+    """Every screen of the window by the name of its picture."""
+    clips = films(4)
+    pair = Screen(
+        guide=guide_of("hopper"),
         keymap=default_keymap(),
-        theme="dark",
-        pair=(films[0], films[1]),
-        playback=Playback(films[0].seconds, films[0].fps, time=0.6 * films[0].seconds),
+        theme=theme,
+        options=(clips[0], clips[1]),
+        playback=Playback(clips[0].seconds, clips[0].fps, time=0.25 * clips[0].seconds),
         scroll=(0, 0),
         waiting=(
             "Nothing to compare just now",
@@ -60,11 +83,60 @@ def main(folder: Path) -> None:
         trainer="the trainer waits for answers",
         note="",
     )
-    quiet = replace(screen, pair=None, answered=175, queue=0, trainer="the trainer is learning")
-    for name, shown in (("label", screen), ("label-keys", replace(screen, help=True)), ("label-waiting", quiet)):
-        picture = pygame.surfarray.array3d(render(shown, SIZE, 1.0)[0]).swapaxes(0, 1)
-        Image.fromarray(np.ascontiguousarray(picture)).save(RESULTS / f"{name}.png", optimize=True)
+    yield "label", pair
+    yield "label-ranking", replace(pair, options=tuple(clips), scroll=(0,) * 4, draft=Draft(((2,), (0, 3))))
+    story = Guide("stories", "Which one is better written?", "Goes on in a way one wants to read.", "Repeats itself.")
+    yield "label-text", replace(pair, guide=story, options=(STORY, OTHER), playback=Playback(0.0, 0.0), saved="")
+    several = (STORY, OTHER, replace_answer("It was dark."), replace_answer("The light blinked twice, then thrice."))
+    draft = Draft(((0,), (3,)))
+    yield (
+        "label-text-ranking",
+        replace(pair, guide=story, options=several, scroll=(0,) * 4, playback=Playback(0.0, 0.0), draft=draft),
+    )
+    yield "label-keys", replace(pair, help=True)
+    quiet = replace(pair, options=None, answered=175, queue=0, trainer="the trainer is learning")
+    yield "label-waiting", quiet
+    said = ("left is better", "equally good", "right is much better", "cannot tell", "2 > 1 = 3 > 4")
+    rows = tuple(
+        Past(f"2026-11-26  20:{59 - i:02}:{13 * i % 60:02}", said[i % 5], "the foot is in the floor" if i == 2 else "")
+        for i in range(40)
+    )
+    yield "label-history", replace(pair, history=History(rows, 2))
+    yield "label-correcting", replace(pair, correcting="left is better")
+    yield "label-note", replace(pair, writing=True, note="the foot is in the floor")
+    yield "label-trouble", replace(pair, trouble="no room to write runs/mine/preferences.db (0 MiB free on its disk); "
+                                   "free some, then go on: nothing was lost")  # fmt: skip
+    driving = Driving(find_task("hopper", clip_seconds=1.5), size=480, renderer="software")
+    shown = PracticeScreen(driving.reset(), driving.keys, frozenset({"right", "up"}), "")
+    yield "label-practice", replace(pair, practice=shown)
+    driving.close()
+    why = "ant has 8 joints to move at once: too many to drive by keys, so there is no practice here."
+    yield "label-no-practice", replace(pair, practice=PracticeScreen(None, (), frozenset(), why))
+
+
+def replace_answer(answer: str) -> Text:
+    """Another answer to the same prompt."""
+    return Text(STORY.prompt, answer)
+
+
+def main(folder: Path, theme: str, *, kept: tuple[str, ...] = ()) -> None:
+    """Write the pictures; only those in `kept`, if it names any."""
+    pygame.display.init()
+    pygame.font.init()
+    pygame.display.set_mode(SIZE)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, shown in screens(theme):
+        if not kept or name in kept:
+            picture = pygame.surfarray.array3d(render(shown, SIZE, 1.0)[0]).swapaxes(0, 1)
+            Image.fromarray(np.ascontiguousarray(picture)).save(folder / f"{name}.png", optimize=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    match sys.argv[1:]:
+        case []:
+            main(RESULTS, "dark", kept=("label", "label-ranking", "label-text", "label-keys", "label-waiting",
+                                        "label-history", "label-practice"))  # fmt: skip
+        case [folder, theme]:
+            main(Path(folder), theme)
+        case _:
+            sys.exit(__doc__)

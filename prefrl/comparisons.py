@@ -57,6 +57,40 @@ class Comparison:
         check_mu(self.mu, len(self.options))
 
 
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The raw answer of a labeler who put all options in order. Raises ValueError unless places are 0, 1, 2, ..."""
+
+    ranks: tuple[int, ...]  # [K]  the place of each option: 0 is best, options of the same place are equally good
+
+    def __post_init__(self) -> None:
+        if len(self.ranks) < 2 or {*self.ranks} != {*range(max(self.ranks, default=0) + 1)}:
+            raise ValueError(f"{self.ranks} ranks nothing: at least 2 places, 0 the best, none left out")
+
+
+# The answer to a query: weights [K] that sum to 1 (the paper's mu), a ranking, or None, "cannot tell".
+Judgment = Sequence[float] | Ranking | None
+
+
+def check_judgment(judgment: Judgment, options: int) -> None:
+    """Raise ValueError unless a judgment is one of that many options."""
+    if isinstance(judgment, Ranking):
+        if len(judgment.ranks) != options:
+            raise ValueError(f"a ranking needs one place an option: {len(judgment.ranks)} != {options}")
+    elif judgment is not None:
+        check_mu(judgment, options)
+
+
+def reordered(judgment: Judgment, ids: Sequence[str], wanted: Sequence[str]) -> Judgment:
+    """A judgment of the options `ids` as one of the same options in the order `wanted`."""
+    if judgment is None:
+        return None
+    values = judgment.ranks if isinstance(judgment, Ranking) else judgment
+    by_id = dict(zip(ids, values, strict=True))
+    moved = tuple(by_id[i] for i in wanted)
+    return Ranking(tuple(int(v) for v in moved)) if isinstance(judgment, Ranking) else tuple(map(float, moved))
+
+
 def check_mu(mu: Sequence[float], options: int) -> None:
     """Raise ValueError unless `mu` is a distribution over that many options."""
     if len(mu) != options:
@@ -103,12 +137,43 @@ def select(queries: Sequence[Query], n: int, ensemble: ScoresSegments, acquisiti
     return [queries[i] for i in order.tolist()]
 
 
-def from_ranking(options: Sequence[Segment], best_to_worst: Sequence[int]) -> list[Comparison]:
-    """A ranking as K - 1 nested choices, each the best of those that remain (Plackett-Luce).
+def from_ranking(options: Sequence[Segment], ranks: Sequence[int]) -> list[Comparison]:
+    """A ranking as nested choices, each the best of those that remain (Plackett-Luce; Plackett 1975, Luce 1959).
 
-    `best_to_worst` lists the places in `options`, the best first.
+    `ranks` gives each option's place as `Ranking` does. Without ties that is K - 1 choices. Options that share a place
+    share one choice among all that remain, evenly, and leave together: (0, 0, 1) is the one choice (.5, .5, 0), and of
+    two options it is the paper's tie (.5, .5). A last place held by one option is no choice any more.
     """
-    if sorted(best_to_worst) != list(range(len(options))) or len(options) < 2:
-        raise ValueError(f"{list(best_to_worst)} does not rank {len(options)} options, each once, at least 2")
-    ranked = tuple(options[i] for i in best_to_worst)
-    return [Comparison(ranked[i:], (1.0,) + (0.0,) * (len(ranked) - i - 1)) for i in range(len(ranked) - 1)]
+    if len(Ranking(tuple(ranks)).ranks) != len(options):
+        raise ValueError(f"{len(ranks)} ranks do not rank {len(options)} options")
+    order = sorted(range(len(options)), key=lambda i: ranks[i])  # stable, so ties stay in the order of the options
+    nested = []
+    while len(order) > 1:
+        best = sum(ranks[i] == ranks[order[0]] for i in order)
+        mu = (1.0 / best,) * best + (0.0,) * (len(order) - best)
+        nested.append(Comparison(tuple(options[i] for i in order), mu))
+        order = order[best:]
+    return nested
+
+
+def choices(options: Sequence[Segment], judgments: Sequence[Judgment]) -> list[Comparison]:
+    """What several labelers answered to one question, as what `fit` learns from; a question counts once.
+
+    Each judgment is one labeler's, its weights or ranks in the order of `options`. A distribution is one choice, a
+    ranking its nested ones, "cannot tell" none. Choices among the same options become one, whose answer is the mean.
+    """
+    found: dict[str, list[Comparison]] = {}
+    for judgment in judgments:
+        if isinstance(judgment, Ranking):
+            own = from_ranking(options, judgment.ranks)
+        else:
+            own = [] if judgment is None else [Comparison(tuple(options), tuple(judgment))]
+        for choice in own:
+            found.setdefault(query_id([option.id for option in choice.options]), []).append(choice)
+    return [same[0] if len(same) == 1 else _mean(same) for same in found.values()]
+
+
+def _mean(same: Sequence[Comparison]) -> Comparison:
+    weights = [{option.id: w for option, w in zip(c.options, c.mu, strict=True)} for c in same]
+    ids = [option.id for option in same[0].options]
+    return Comparison(same[0].options, tuple(sum(w[i] for w in weights) / len(weights) for i in ids))

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
 
-from prefrl.comparisons import Query
+from prefrl.comparisons import Judgment, Query, Ranking, reordered
 from prefrl.errors import PrefrlError
 from prefrl.segments import Segment
 from prefrl.store import PreferenceStore
@@ -28,8 +29,9 @@ class Oracle:
     """Answers by the true reward; as it stands without error, otherwise as one of B-Pref's irrational teachers.
 
     The option of the highest true return is best, and exact ties share the answer evenly (Christiano et al. 2017,
-    section 2.2.3: a tie is .5, .5). The settings are those of Lee et al. 2021 (B-Pref), section 4, and add up: see
-    `irrational_choice`. `skip` and `equal` are shares of the margin, the mean true return of the distinct segments that
+    section 2.2.3: a tie is .5, .5). More than two options are ranked, which says more than which is best. The settings
+    are those of Lee et al. 2021 (B-Pref), section 4, and add up: see `irrational_choice` and `irrational_choices`.
+    `skip` and `equal` are shares of the margin, the mean true return of the distinct segments that
     are pending; B-Pref computes that as mean episode return * segment length / episode length. Each is multiplied with
     the margin once. The randomness of an answer depends on `seed` and on the query alone, never on the order of
     queries or options, nor on an interruption.
@@ -77,13 +79,13 @@ class Oracle:
             [(query, self.judge(query, margin)) for query in queries], labeler=self.name, provenance=settings
         )
 
-    def judge(self, query: Query, margin: float) -> tuple[float, ...] | None:
-        """The answer to one query, in the order of its options; None is "cannot tell"."""
+    def judge(self, query: Query, margin: float) -> Judgment:
+        """The answer to one query, in the order of its options: weights of two, a ranking of more, or "cannot tell"."""
         options = sorted(query.options, key=lambda option: option.id)
         rewards = [true_reward(option) for option in options]
         number = int(query.id, 16)
         words = [number >> shift & 0xFFFFFFFF for shift in range(0, 128, 32)]
-        mu = irrational_choice(
+        nested = irrational_choices(
             np.array([teacher_return(reward, 1.0) for reward in rewards]),
             np.array([teacher_return(reward, self.gamma) for reward in rewards]),
             beta=self.beta,
@@ -92,10 +94,11 @@ class Oracle:
             equal_within=self.equal * margin,
             rng=np.random.default_rng(np.random.SeedSequence([self.seed, *words])),
         )
-        if mu is None:
+        if nested is None:
             return None
-        weight = dict(zip((option.id for option in options), mu, strict=True))
-        return tuple(weight[option.id] for option in query.options)
+        judgment = nested[0] if len(options) == 2 else Ranking(ranks_of(nested, len(options)))
+        ids = [option.id for option in options]
+        return reordered(judgment, ids, [option.id for option in query.options])
 
 
 def true_reward(segment: Segment) -> np.ndarray:
@@ -152,6 +155,52 @@ def irrational_choice(
     return _evenly(chosen)
 
 
+def irrational_choices(
+    returns: np.ndarray,
+    judged: np.ndarray,
+    *,
+    beta: float,
+    mistake: float,
+    skip_below: float,
+    equal_within: float,
+    rng: np.random.Generator,
+) -> list[tuple[float, ...]] | None:
+    """How such a teacher ranks K options: again and again the best of those that remain, as `irrational_choice`.
+
+    With `beta` that draws from the Plackett-Luce model. Returns each choice as weights [K], 0 for those who are gone,
+    until at most one remains; of two options that is `irrational_choice`. None if every return is below `skip_below`.
+    """
+    left = np.arange(len(returns))
+    nested: list[tuple[float, ...]] = []
+    while len(left) > 1:
+        chosen = irrational_choice(
+            returns[left],
+            judged[left],
+            beta=beta,
+            mistake=mistake,
+            skip_below=-math.inf if nested else skip_below,
+            equal_within=equal_within,
+            rng=rng,
+        )
+        if chosen is None:
+            return None
+        weights = np.zeros(len(returns))
+        weights[left] = chosen
+        nested.append(tuple(weights.tolist()))
+        left = left[weights[left] == 0]
+    return nested
+
+
+def ranks_of(nested: Sequence[Sequence[float]], options: int) -> tuple[int, ...]:
+    """[K] the places that nested choices give: 0 to those chosen first, the last place to one that never is."""
+    ranks = [len(nested)] * options
+    for place, weights in enumerate(nested):
+        for i, weight in enumerate(weights):
+            if weight > 0:
+                ranks[i] = place
+    return tuple(ranks)
+
+
 def _evenly(among: np.ndarray) -> tuple[float, ...]:
     return tuple((among / among.sum()).tolist())
 
@@ -188,3 +237,26 @@ class People:
                 said, silent = missing, 0.0
             self.pause(_POLL_SECONDS)
             silent += _POLL_SECONDS
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Answers that were given before, in another store: the first `labels` queries that somebody answered there.
+
+    They are copied once, with their questions, so that the run goes on without the other store. `check` is called with
+    the other store before that, and raises PrefrlError if its segments are not what this run can learn from.
+    """
+
+    source: Path
+    labels: int
+    check: Callable[[PreferenceStore], None]
+
+    def attend(self, store: PreferenceStore) -> None:
+        """Copy what is not there yet, in one transaction. Raises PrefrlError if there are too few answers."""
+        if len(store) >= self.labels:
+            return
+        with PreferenceStore(self.source) as other:
+            if (answered := len(other)) < self.labels:
+                raise PrefrlError(f"{self.source} holds {answered} answers, {self.labels} are wanted: ask for fewer")
+            self.check(other)
+            store.merge(other, most=self.labels)

@@ -4,9 +4,9 @@ The file is in WAL mode with synchronous=FULL: an answer that was acknowledged i
 for a writer. Keep it on a local disk, since WAL does not work over a network file system.
 """
 
+import hashlib
 import json
 import os
-import shutil
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,100 +15,85 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
-from prefrl.comparisons import Comparison, Query, check_mu
+from prefrl.comparisons import Comparison, Judgment, Query, Ranking, check_judgment, choices, reordered
 from prefrl.errors import PrefrlError
 from prefrl.segment_bytes import decode_segment, encode_segment
 from prefrl.segments import Segment
+from prefrl.store_format import APPLICATION_ID, BUSY_SECONDS, SCHEMA, UPGRADES, VERSION, explain
 
-APPLICATION_ID = 0x50524652  # "PRFR"
-VERSION = 2  # 2 lets an answer be withdrawn, and the trainer say what it does
-_BUSY_SECONDS = 20.0  # how long an operation waits for another process that is writing
-
-_TRAINER = """
-CREATE TABLE IF NOT EXISTS trainer (
-    one INTEGER PRIMARY KEY CHECK (one = 1),  -- there is one row
-    doing TEXT NOT NULL,
-    at REAL NOT NULL  -- seconds since 1970
-) STRICT
-"""
-_SCHEMA = f"""
-BEGIN IMMEDIATE;
-CREATE TABLE IF NOT EXISTS segments (
-    id TEXT PRIMARY KEY,
-    content BLOB NOT NULL,  -- context, obs, act, true_reward
-    view BLOB               -- apart, since only people need it
-) STRICT;
-CREATE TABLE IF NOT EXISTS queries (
-    sequence INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order in which they were asked
-    id TEXT NOT NULL UNIQUE,
-    asked_at TEXT NOT NULL
-) STRICT;
-CREATE TABLE IF NOT EXISTS options (
-    query INTEGER NOT NULL REFERENCES queries (sequence),
-    place INTEGER NOT NULL,
-    segment TEXT NOT NULL REFERENCES segments (id),
-    PRIMARY KEY (query, place)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS leases (
-    query INTEGER PRIMARY KEY REFERENCES queries (sequence),
-    labeler TEXT NOT NULL,
-    until REAL NOT NULL  -- seconds since 1970
-) STRICT;
-CREATE TABLE IF NOT EXISTS answers (
-    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
-    query INTEGER NOT NULL REFERENCES queries (sequence),
-    mu TEXT,  -- JSON list in the order of the options; NULL: cannot tell
-    labeler TEXT NOT NULL,
-    answered_at TEXT NOT NULL,
-    provenance TEXT NOT NULL,  -- JSON object
-    withdrawn INTEGER NOT NULL DEFAULT 0  -- 1: takes back what was answered before, so mu is NULL and means nothing
-) STRICT;
-{_TRAINER};
-CREATE INDEX IF NOT EXISTS answers_by_query ON answers (query);
-CREATE TRIGGER IF NOT EXISTS answers_are_not_changed BEFORE UPDATE ON answers
-    BEGIN SELECT RAISE(ABORT, 'answers are never changed: add a newer one'); END;
-CREATE TRIGGER IF NOT EXISTS answers_are_not_deleted BEFORE DELETE ON answers
-    BEGIN SELECT RAISE(ABORT, 'answers are never deleted: add a newer one'); END;
--- INSERT OR REPLACE would delete without asking the trigger above.
-CREATE TRIGGER IF NOT EXISTS answers_are_not_replaced BEFORE INSERT ON answers
-    WHEN EXISTS (SELECT 1 FROM answers WHERE sequence = NEW.sequence)
-    BEGIN SELECT RAISE(ABORT, 'answers are never replaced: add a newer one'); END;
-PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {VERSION};
-COMMIT;
-"""
-
-# 0 where the newest answer to a query stands, 1 where it was withdrawn, NULL where there never was one.
-_WITHDRAWN = """
-    (SELECT withdrawn FROM answers WHERE answers.query = queries.sequence ORDER BY answers.sequence DESC LIMIT 1)
-"""
-
-# A lease by :labeler does not keep a query from :labeler; nobody is named NULL.
-_FREE = f"""
-    SELECT sequence, id FROM queries
-    WHERE {_WITHDRAWN} IS NOT 0
-    AND NOT EXISTS (SELECT 1 FROM leases WHERE leases.query = queries.sequence
-                    AND until > :now AND labeler IS NOT :labeler)
-    ORDER BY sequence LIMIT :limit
+# What a labeler may be shown: nothing that this labeler has answered, and nothing that enough others have answered or
+# are answering. What was taken back comes again to the one who took it back. Nobody is named NULL.
+_FREE = """
+    SELECT sequence FROM (
+        SELECT queries.sequence AS sequence,
+            (SELECT count(*) FROM standing WHERE query = queries.sequence) AS answers,
+            (SELECT count(*) FROM leases
+             WHERE query = queries.sequence AND until > :now AND labeler IS NOT :labeler) AS held,
+            (SELECT withdrawn FROM answers WHERE query = queries.sequence AND labeler = :labeler
+             ORDER BY answered_at DESC, sequence DESC LIMIT 1) AS own
+        FROM queries
+    )
+    WHERE own IS NOT 0 AND held + CASE WHEN own = 1 THEN 0 ELSE answers END < :overlap
+    ORDER BY CASE WHEN own = 1 THEN 0 ELSE answers END, sequence LIMIT :limit
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One row of the log of answers. A later answer to the same query, by anybody, supersedes it.
+    """One row of the log of answers. A later answer of the same labeler to the same query supersedes it.
 
-    A row that is `withdrawn` is no answer: it takes back what was answered before, and the query waits again.
+    A row that is `withdrawn` is no answer: it takes back what its labeler answered before. With neither `mu` nor
+    `ranks` an answer is "cannot tell".
     """
 
     query_id: str
     option_ids: tuple[str, ...]  # [K]
-    mu: tuple[float, ...] | None  # [K], in the order of `option_ids`; None: cannot tell
+    mu: tuple[float, ...] | None  # [K], in the order of `option_ids`
     labeler: str
     answered_at: str  # UTC, ISO 8601
     provenance: Mapping[str, Any]  # whatever the labeler found worth keeping
     withdrawn: bool = False
+    ranks: tuple[int, ...] | None = None  # [K], in the order of `option_ids`: 0 is best, equal places are ties
+
+    @property
+    def judgment(self) -> Judgment:
+        """The answer as it was given."""
+        return self.mu if self.ranks is None else Ranking(self.ranks)
+
+    @property
+    def id(self) -> str:
+        """32 hexadecimal digits that name the content: the same row in two stores is one answer."""
+        order = sorted(self.option_ids)
+        said = reordered(self.judgment, self.option_ids, order)
+        values = list(said.ranks) if isinstance(said, Ranking) else None if said is None else list(said)
+        kind = "ranks" if isinstance(said, Ranking) else "mu"
+        given = (order, kind, values, self.labeler, self.answered_at, dict(self.provenance), self.withdrawn)
+        return hashlib.blake2b(json.dumps(given, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A question asked to see how careful a labeler is. It is no answer, so it never trains anything."""
+
+    name: str  # of the showing
+    kind: Literal["repeat", "catch"]  # a question this labeler has answered before; one segment as both options
+    shown: tuple[str, ...]  # [K]  segment ids from left to right
+    judgment: Judgment  # in the order of `shown`
+    labeler: str
+    answered_at: str
+    provenance: Mapping[str, Any]
+    withdrawn: bool = False
+
+
+def standing(log: Iterable[Answer]) -> list[Answer]:
+    """The newest answer of each labeler to each query in a log that has the oldest first, without withdrawn ones."""
+    newest: dict[tuple[str, str], Answer] = {}
+    for answer in log:
+        newest.pop((answer.query_id, answer.labeler), None)  # so that the order stays that of the log
+        newest[answer.query_id, answer.labeler] = answer
+    return [answer for answer in newest.values() if not answer.withdrawn]
 
 
 class PreferenceStore:
@@ -133,11 +118,11 @@ class PreferenceStore:
         # What never changes once stored is kept in memory, so that a round reads only what is new.
         self._options: dict[int, tuple[str, ...]] = {}  # query -> segment ids
         self._segments: dict[str, Segment] = {}  # of comparisons only, and without views
-        self._comparisons: dict[int, Comparison] = {}  # query -> its newest answer, where that is not "cannot tell"
+        self._comparisons: dict[int, list[Comparison]] = {}  # query -> what its standing answers say
         self._answers_seen = 0
         self._beat: tuple[str, float] | None = None  # what the trainer said last, and when
         with self._explained():
-            self._db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+            self._db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
             try:
                 self._open()
             except BaseException:
@@ -149,10 +134,10 @@ class PreferenceStore:
         self._db.execute("PRAGMA foreign_keys = ON")
         if self._pragma("application_id") == 0 and not self._db.execute("SELECT 1 FROM sqlite_schema").fetchone():
             self._retried("PRAGMA journal_mode = WAL")
-            self._db.executescript(_SCHEMA)
+            self._db.executescript(SCHEMA)
         if self._pragma("application_id") != APPLICATION_ID:
             raise PrefrlError(f"{self.path} is a database of another program; choose another path")
-        if self._pragma("user_version") == 1:
+        if self._pragma("user_version") in UPGRADES:
             self._upgrade()
         if (version := self._pragma("user_version")) != VERSION:
             raise PrefrlError(
@@ -163,19 +148,19 @@ class PreferenceStore:
             raise PrefrlError(f"{self.path} is damaged ({fault}); restore a copy of it")
 
     def _upgrade(self) -> None:
-        """Bring a version 1 to this one, once: another process may be doing the same."""
+        """Bring an older file to this format, once: another process may be doing the same."""
         with self._writing() as db:
-            if self._pragma("user_version") == 1:
-                db.execute("ALTER TABLE answers ADD COLUMN withdrawn INTEGER NOT NULL DEFAULT 0")
-                db.execute(_TRAINER)
-                db.execute(f"PRAGMA user_version = {VERSION}")
+            while (version := self._pragma("user_version")) in UPGRADES:
+                for statement in UPGRADES[version]:
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {version + 1}")
 
     def _pragma(self, name: str) -> Any:
         return self._db.execute(f"PRAGMA {name}").fetchone()[0]
 
     def _retried(self, statement: str) -> None:
         """SQLite does not wait by itself when two processes change the journal mode of a new file at once."""
-        deadline = time.monotonic() + _BUSY_SECONDS
+        deadline = time.monotonic() + BUSY_SECONDS
         while True:
             try:
                 self._db.execute(statement)
@@ -253,18 +238,19 @@ class PreferenceStore:
     def pending(self, limit: int | None = None) -> list[Query]:
         """Queries without a standing answer that nobody has leased, the oldest first, with the views to show them."""
         with self._reading() as db:
-            return self._free(db, None, limit)
+            return self._free(db, None, 1, limit)
 
-    def lease(self, labeler: str, limit: int, *, seconds: float = 120.0) -> list[Query]:
-        """Take at most `limit` pending queries for a labeler, so that others do not get them for that many seconds.
+    def lease(self, labeler: str, limit: int, *, seconds: float = 120.0, overlap: int = 1) -> list[Query]:
+        """Take at most `limit` queries for a labeler, so that others do not get them for that many seconds.
 
-        Those that the same labeler holds already come again, renewed. An expired lease is free.
+        Those that the same labeler holds already come again, renewed. An expired lease is free. A query is for
+        `overlap` labelers: those with the fewest answers come first.
         """
         with self._writing() as db, self._reading():
-            taken = self._free(db, labeler, limit)
+            taken = self._free(db, labeler, overlap, limit)
             db.executemany(
                 "INSERT INTO leases SELECT sequence, ?, ? FROM queries WHERE id = ? "
-                "ON CONFLICT (query) DO UPDATE SET labeler = excluded.labeler, until = excluded.until",
+                "ON CONFLICT (query, labeler) DO UPDATE SET until = excluded.until",
                 [(labeler, time.time() + seconds, query.id) for query in taken],
             )
         return taken
@@ -274,55 +260,86 @@ class PreferenceStore:
         with self._writing() as db:
             db.execute("DELETE FROM leases WHERE labeler = ?", (labeler,))
 
-    def _free(self, db: sqlite3.Connection, labeler: str | None, limit: int | None) -> list[Query]:
-        values = {"now": time.time(), "labeler": labeler, "limit": -1 if limit is None else limit}
-        option_ids = [self._option_ids(sequence) for sequence, _ in db.execute(_FREE, values).fetchall()]
+    def _free(self, db: sqlite3.Connection, labeler: str | None, overlap: int, limit: int | None) -> list[Query]:
+        values = {
+            "now": time.time(),
+            "labeler": labeler,
+            "overlap": overlap,
+            "limit": -1 if limit is None else limit,
+        }
+        option_ids = [self._option_ids(sequence) for (sequence,) in db.execute(_FREE, values).fetchall()]
         segments = {segment_id: self.segment(segment_id) for ids in option_ids for segment_id in ids}
         return [Query(tuple(segments[segment_id] for segment_id in ids)) for ids in option_ids]
 
     def answer(
         self,
         query: Query,
-        mu: Sequence[float] | None,
+        judgment: Judgment,
         *,
         labeler: str,
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
         """Append one answer; it is on the disk when this returns. See `answer_all`."""
-        self.answer_all([(query, mu)], labeler=labeler, provenance=provenance)
+        self.answer_all([(query, judgment)], labeler=labeler, provenance=provenance)
 
     def answer_all(
         self,
-        pairs: Sequence[tuple[Query, Sequence[float] | None]],
+        pairs: Sequence[tuple[Query, Judgment]],
         *,
         labeler: str,
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
         """Append answers in one transaction, all or none; they are on the disk when this returns.
 
-        `mu` weighs the options in the order in which `query.options` has them; None is "cannot tell". `provenance` is
-        kept as JSON. The newest answer to a query counts, whoever gave it. Raises ValueError for a `mu` that is no
-        distribution, and PrefrlError for a query that was never asked.
+        A judgment weighs or ranks the options in the order in which `query.options` has them; None is "cannot tell".
+        `provenance` is kept as JSON. A labeler's newest answer to a query counts, beside those of other labelers.
+        Raises ValueError for a judgment that is none, and PrefrlError for a query that was never asked.
         """
-        for query, mu in pairs:
-            if mu is not None:
-                check_mu(mu, len(query.options))
-        now, how = _now(), json.dumps(dict(provenance or {}))
+        for query, judgment in pairs:
+            check_judgment(judgment, len(query.options))
+        how = dict(provenance or {})
         with self._writing() as db:
-            for query, mu in pairs:
-                row = db.execute("SELECT sequence FROM queries WHERE id = ?", (query.id,)).fetchone()
-                if row is None:
-                    raise PrefrlError(
-                        f"query {query.id} is none of the {self.asked} in {self.path}; ask it before you answer it"
-                    )
-                stored = None
-                if mu is not None:  # the same query may come with its options in another order than the stored one
-                    weight = {option.id: float(w) for option, w in zip(query.options, mu, strict=True)}
-                    stored = json.dumps([weight[segment_id] for segment_id in self._option_ids(row[0])])
-                db.execute(
-                    "INSERT INTO answers (query, mu, labeler, answered_at, provenance) VALUES (?, ?, ?, ?, ?)",
-                    (row[0], stored, labeler, now, how),
-                )
+            now = self._clock()
+            for query, judgment in pairs:
+                # The same query may come with its options in another order than the stored one.
+                ids = [option.id for option in query.options]
+                self._append(db, query.id, ids, judgment, labeler, now, how)
+
+    def _append(
+        self,
+        db: sqlite3.Connection,
+        query_id: str,
+        option_ids: Sequence[str],
+        judgment: Judgment,
+        labeler: str,
+        answered_at: str,
+        provenance: Mapping[str, Any],
+        withdrawn: bool = False,
+    ) -> None:
+        row = db.execute("SELECT sequence FROM queries WHERE id = ?", (query_id,)).fetchone()
+        if row is None:
+            raise PrefrlError(
+                f"query {query_id} is none of the {self.asked} in {self.path}; ask it before you answer it"
+            )
+        db.execute(
+            "INSERT INTO answers (query, mu, ranks, labeler, answered_at, provenance, withdrawn) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                row[0],
+                *_columns(reordered(judgment, option_ids, self._option_ids(row[0]))),
+                labeler,
+                answered_at,
+                json.dumps(dict(provenance)),
+                int(withdrawn),
+            ),
+        )
+        if not withdrawn:
+            db.execute("DELETE FROM leases WHERE query = ? AND labeler = ?", (row[0], labeler))
+
+    def _clock(self) -> str:
+        """Now, but never before the newest answer: a computer's clock may be set back."""
+        (newest,) = self._db.execute("SELECT max(answered_at) FROM answers").fetchone()
+        return max(_now(), newest or "")
 
     def withdraw(
         self,
@@ -332,59 +349,85 @@ class PreferenceStore:
         provenance: Mapping[str, Any] | None = None,
         seconds: float = 120.0,
     ) -> bool:
-        """Take back a labeler's own answer: the query is pending again, leased to that labeler for so many seconds.
+        """Take back a labeler's own answer: the query waits for that labeler, leased for so many seconds.
 
         It is a row of its own in the log, which keeps the answer that was taken back; nothing older comes to count
         again. On the disk when this returns. False, and nothing is done, where no answer of this labeler stands.
         """
         with self._writing() as db:
             row = db.execute(
-                "SELECT queries.sequence, labeler, withdrawn FROM queries "
-                "JOIN answers ON answers.query = queries.sequence WHERE id = ? ORDER BY answers.sequence DESC LIMIT 1",
-                (query.id,),
+                "SELECT queries.sequence FROM queries JOIN standing ON standing.query = queries.sequence "
+                "WHERE queries.id = ? AND labeler = ?",
+                (query.id, labeler),
             ).fetchone()
-            if row is None or row[1] != labeler or row[2]:
+            if row is None:
                 return False
+            ids = [option.id for option in query.options]
+            self._append(db, query.id, ids, None, labeler, self._clock(), provenance or {}, withdrawn=True)
             db.execute(
-                "INSERT INTO answers (query, mu, labeler, answered_at, provenance, withdrawn) "
-                "VALUES (?, NULL, ?, ?, ?, 1)",
-                (row[0], labeler, _now(), json.dumps(dict(provenance or {}))),
-            )
-            db.execute(
-                "INSERT INTO leases VALUES (?, ?, ?) "
-                "ON CONFLICT (query) DO UPDATE SET labeler = excluded.labeler, until = excluded.until",
+                "INSERT INTO leases VALUES (?, ?, ?) ON CONFLICT (query, labeler) DO UPDATE SET until = excluded.until",
                 (row[0], labeler, time.time() + seconds),
             )
         return True
 
+    def check(
+        self,
+        name: str,
+        kind: Literal["repeat", "catch"],
+        shown: Sequence[Segment],
+        judgment: Judgment,
+        *,
+        labeler: str,
+        provenance: Mapping[str, Any] | None = None,
+        withdrawn: bool = False,
+    ) -> None:
+        """Keep what a labeler said to a check, beside the answers; a later one of the same name counts instead."""
+        check_judgment(judgment, len(shown))
+        ids = json.dumps([segment.id for segment in shown])
+        with self._writing() as db:
+            db.execute(
+                "INSERT INTO checks (name, kind, shown, mu, ranks, labeler, answered_at, provenance, withdrawn) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(name, kind, ids, *_columns(judgment), labeler, self._clock()),
+                    *(json.dumps(dict(provenance or {})), int(withdrawn)),
+                ),
+            )
+
     # Reading
 
     def comparisons(self) -> list[Comparison]:
-        """All answered queries in the order in which they were asked, without those that nobody could tell.
+        """What the answers say, in the order in which the queries were asked, without those that nobody could tell.
+
+        A query is one comparison, or the nested ones of a ranking, however many labelers answered it: see `choices`.
 
         The order does not depend on who answered what when, so a fit can be repeated. Segments come without views.
         Each call reads only what is new since the last one, also what other processes wrote.
         """
         with self._reading() as db:
             rows = db.execute(
-                "SELECT sequence, query, mu FROM answers WHERE sequence > ? ORDER BY sequence", (self._answers_seen,)
+                "SELECT sequence, query FROM answers WHERE sequence > ? ORDER BY sequence", (self._answers_seen,)
             ).fetchall()
-            for query, mu in {query: mu for _, query, mu in rows}.items():
-                if mu is None:
+            for query in {query for _, query in rows}:
+                said = db.execute(
+                    "SELECT mu, ranks FROM standing WHERE query = ? ORDER BY labeler", (query,)
+                ).fetchall()
+                judgments = [_judgment(mu, ranks) for mu, ranks in said]
+                if all(judgment is None for judgment in judgments):
                     self._comparisons.pop(query, None)
                 else:
                     options = tuple(self._bare_segment(segment_id) for segment_id in self._option_ids(query))
-                    self._comparisons[query] = Comparison(options, tuple(json.loads(mu)))
+                    self._comparisons[query] = choices(options, judgments)
             if rows:
                 self._answers_seen = rows[-1][0]
-        return [self._comparisons[query] for query in sorted(self._comparisons)]
+        return [choice for query in sorted(self._comparisons) for choice in self._comparisons[query]]
 
     def answers(self) -> list[Answer]:
         """The whole log, the oldest answer first, superseded ones included."""
         with self._reading() as db:
             rows = db.execute(
-                "SELECT queries.sequence, queries.id, mu, labeler, answered_at, provenance, withdrawn "
-                "FROM answers JOIN queries ON queries.sequence = answers.query ORDER BY answers.sequence"
+                "SELECT queries.sequence, queries.id, mu, ranks, labeler, answered_at, provenance, withdrawn "
+                "FROM answers JOIN queries ON queries.sequence = answers.query ORDER BY answered_at, answers.sequence"
             ).fetchall()
             return [
                 Answer(
@@ -395,14 +438,49 @@ class PreferenceStore:
                     answered_at,
                     json.loads(provenance),
                     bool(withdrawn),
+                    None if ranks is None else tuple(json.loads(ranks)),
                 )
-                for sequence, query_id, mu, labeler, answered_at, provenance, withdrawn in rows
+                for sequence, query_id, mu, ranks, labeler, answered_at, provenance, withdrawn in rows
             ]
+
+    def checks(self) -> list[Check]:
+        """What labelers said to checks, the oldest first, without those that were taken back or given anew."""
+        with self._reading() as db:
+            rows = db.execute(
+                "SELECT name, kind, shown, mu, ranks, labeler, answered_at, provenance, withdrawn "
+                "FROM checks ORDER BY answered_at, sequence"
+            ).fetchall()
+            newest = {
+                name: Check(
+                    *(name, kind, tuple(json.loads(shown)), _judgment(mu, ranks), labeler, answered_at),
+                    *(json.loads(provenance), bool(withdrawn)),
+                )
+                for name, kind, shown, mu, ranks, labeler, answered_at, provenance, withdrawn in rows
+            }
+        return [check for check in newest.values() if not check.withdrawn]
 
     def __len__(self) -> int:
         """How many queries have an answer, "cannot tell" included and withdrawn ones not."""
         with self._explained():
-            return int(self._db.execute(f"SELECT count(*) FROM queries WHERE {_WITHDRAWN} IS 0").fetchone()[0])
+            return int(self._db.execute("SELECT count(DISTINCT query) FROM standing").fetchone()[0])
+
+    def has_query(self, query_id: str) -> bool:
+        """Whether a query was asked."""
+        with self._explained():
+            return self._db.execute("SELECT 1 FROM queries WHERE id = ?", (query_id,)).fetchone() is not None
+
+    def segment_ids(self) -> list[str]:
+        """All segments that were asked about."""
+        with self._explained():
+            return [segment_id for (segment_id,) in self._db.execute("SELECT id FROM segments ORDER BY id")]
+
+    def query(self, query_id: str) -> Query:
+        """A query with its views, as it was asked. Raises PrefrlError if it was not."""
+        with self._reading() as db:
+            row = db.execute("SELECT sequence FROM queries WHERE id = ?", (query_id,)).fetchone()
+            if row is None:
+                raise PrefrlError(f"no query {query_id} in {self.path}")
+            return Query(tuple(self.segment(segment_id) for segment_id in self._option_ids(row[0])))
 
     def segment(self, segment_id: str) -> Segment:
         """A stored segment with its view. Raises PrefrlError if there is none, or if its content is not what it was."""
@@ -423,6 +501,66 @@ class PreferenceStore:
             rows = self._db.execute("SELECT segment FROM options WHERE query = ? ORDER BY place", (query,))
             self._options[query] = tuple(segment_id for (segment_id,) in rows)
         return self._options[query]
+
+    # Bringing stores together
+
+    def merge(self, other: "PreferenceStore", *, most: int | None = None) -> tuple[int, int, int]:
+        """Take over what another store has and this one has not, in one transaction; doing it twice changes nothing.
+
+        Returns how many queries, answers and checks were new. With `most`, only the first so many queries that
+        somebody has answered come over, with their answers. The other store is only read. Raises PrefrlError for a
+        store that is this one.
+        """
+        if other.path.resolve() == self.path.resolve():
+            raise PrefrlError(f"{self.path} cannot be merged with itself; name another store")
+        with other._reading() as source:
+            rows = source.execute("SELECT sequence, id, asked_at FROM queries ORDER BY sequence").fetchall()
+            if most is not None:
+                answered = {query for (query,) in source.execute("SELECT DISTINCT query FROM standing")}
+                rows = [row for row in rows if row[0] in answered][:most]
+        wanted = {query_id for _, query_id, _ in rows}
+        answers = [answer for answer in other.answers() if answer.query_id in wanted]
+        with self._writing() as db, self._reading():
+            new = sum(self._take(db, other, *row) for row in rows)
+            given = self._add(db, answers)
+            checks = 0 if most is not None else self._add_checks(db, other)
+        return new, given, checks
+
+    def _take(self, db: sqlite3.Connection, other: "PreferenceStore", sequence: int, name: str, asked_at: str) -> bool:
+        """Copy one query with its segments; False if it is here already."""
+        if db.execute("SELECT 1 FROM queries WHERE id = ?", (name,)).fetchone():
+            return False
+        query = db.execute("INSERT INTO queries (id, asked_at) VALUES (?, ?)", (name, asked_at)).lastrowid
+        for place, segment_id in enumerate(other._option_ids(sequence)):
+            if not db.execute("SELECT 1 FROM segments WHERE id = ?", (segment_id,)).fetchone():
+                # Decoded on the way, so that damage does not spread.
+                db.execute(
+                    "INSERT INTO segments VALUES (?, ?, ?)", (segment_id, *encode_segment(other.segment(segment_id)))
+                )
+            db.execute("INSERT INTO options VALUES (?, ?, ?)", (query, place, segment_id))
+        return True
+
+    def add_answers(self, answers: Iterable[Answer]) -> int:
+        """Append answers given elsewhere to queries of this store, all or none; returns how many were new."""
+        with self._writing() as db, self._reading():
+            return self._add(db, answers)
+
+    def _add(self, db: sqlite3.Connection, answers: Iterable[Answer]) -> int:
+        known = {answer.id for answer in self.answers()}
+        new = [answer for answer in answers if answer.id not in known]
+        for a in new:
+            self._append(
+                db, a.query_id, a.option_ids, a.judgment, a.labeler, a.answered_at, a.provenance, withdrawn=a.withdrawn
+            )
+        return len(new)
+
+    def _add_checks(self, db: sqlite3.Connection, other: "PreferenceStore") -> int:
+        columns = "name, kind, shown, mu, ranks, labeler, answered_at, provenance, withdrawn"
+        known = set(db.execute(f"SELECT {columns} FROM checks"))
+        with other._reading() as source:
+            new = [row for row in source.execute(f"SELECT {columns} FROM checks") if row not in known]
+        db.executemany(f"INSERT INTO checks ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", new)
+        return len(new)
 
     # Errors
 
@@ -453,28 +591,24 @@ class PreferenceStore:
         try:
             yield
         except sqlite3.Error as error:
-            raise PrefrlError(_explain(error, self.path)) from error
+            raise PrefrlError(explain(error, self.path)) from error
         except UnicodeDecodeError as error:  # SQLite quotes a damaged schema, and Python cannot read the quotation
             raise PrefrlError(f"{self.path} is damaged ({error}); restore a copy of it") from error
 
 
-def _explain(error: sqlite3.Error, path: Path) -> str:
-    """What happened to the file, and the next move."""
-    match getattr(error, "sqlite_errorcode", 0) & 0xFF:  # the low byte is the kind, the rest says which call failed
-        case sqlite3.SQLITE_FULL:
-            free = shutil.disk_usage(path.parent).free // 2**20
-            return f"no room to write {path} ({free} MiB free on its disk); free some, then go on: nothing was lost"
-        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
-            return f"cannot write {path} ({error}); make the file and its folder writable, or choose another path"
-        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return f"another program has kept {path} locked for {_BUSY_SECONDS:.0f} s; close it and try again"
-        case sqlite3.SQLITE_NOTADB:
-            return f"{path} is not a preference store ({error}); choose another path"
-        case sqlite3.SQLITE_CORRUPT:
-            return f"{path} is damaged ({error}); restore a copy of it"
-        case _:
-            return f"{path} cannot be used: {error}"
-
-
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _columns(judgment: Judgment) -> tuple[str | None, str | None]:
+    """A judgment as the columns mu and ranks."""
+    if isinstance(judgment, Ranking):
+        return None, json.dumps(judgment.ranks)
+    return None if judgment is None else json.dumps([float(weight) for weight in judgment]), None
+
+
+def _judgment(mu: str | None, ranks: str | None) -> Judgment:
+    """The judgment in the columns mu and ranks."""
+    if ranks is not None:
+        return Ranking(tuple(json.loads(ranks)))
+    return None if mu is None else tuple(json.loads(mu))

@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 
 from prefrl.acquisition import disagreement, entropy, information_gain, uniform
 from prefrl.choice import choice_log_probs, choice_loss
-from prefrl.comparisons import Comparison, Query, check_mu, from_ranking, propose, query_id, select
+from prefrl.comparisons import (
+    Comparison,
+    Query,
+    Ranking,
+    check_mu,
+    choices,
+    from_ranking,
+    propose,
+    query_id,
+    reordered,
+    select,
+)
 from prefrl.segments import Segment, SegmentBatch
 
 
@@ -156,16 +167,34 @@ def test_select_takes_queries_of_more_options() -> None:
 
 def test_a_ranking_is_its_nested_choices() -> None:
     s = (segment(0), segment(1), segment(2))
-    first, second = from_ranking(s, [2, 0, 1])
+    first, second = from_ranking(s, [1, 2, 0])
     assert (numbers(first.options), first.mu) == ((2, 0, 1), (1, 0, 0))
     assert (numbers(second.options), second.mu) == ((0, 1), (1, 0))
+
+
+@pytest.mark.parametrize(
+    ("ranks", "expected"),
+    [
+        ([0, 1], [((0, 1), (1, 0))]),
+        ([0, 0], [((0, 1), (0.5, 0.5))]),  # the paper's tie
+        ([0, 0, 1], [((0, 1, 2), (0.5, 0.5, 0))]),
+        ([0, 1, 1], [((0, 1, 2), (1, 0, 0)), ((1, 2), (0.5, 0.5))]),
+        ([0, 0, 0], [((0, 1, 2), (1 / 3, 1 / 3, 1 / 3))]),
+        ([1, 0, 1, 2], [((1, 0, 2, 3), (1, 0, 0, 0)), ((0, 2, 3), (0.5, 0.5, 0))]),
+    ],
+)
+def test_those_who_share_a_place_share_a_choice(
+    ranks: list[int], expected: list[tuple[tuple[float, ...], tuple[float, ...]]]
+) -> None:
+    made = from_ranking(tuple(segment(i) for i in range(len(ranks))), ranks)
+    assert [(numbers(c.options), c.mu) for c in made] == expected
 
 
 def test_plackett_luce_by_hand() -> None:
     # Weights exp(return) = 1, 2, 5 for options 0, 1, 2. The ranking 2 > 0 > 1 has probability 5/8 * 1/3 = 5/24.
     weight = {0.0: 1.0, 1.0: 2.0, 2.0: 5.0}
     log_prob = 0.0
-    for comparison in from_ranking((segment(0), segment(1), segment(2)), [2, 0, 1]):
+    for comparison in from_ranking((segment(0), segment(1), segment(2)), [1, 2, 0]):
         returns = torch.tensor([math.log(weight[x]) for x in numbers(comparison.options)], dtype=torch.float64)
         log_prob -= choice_loss(returns, torch.tensor(comparison.mu, dtype=torch.float64), noise=0.0).item()
     assert math.exp(log_prob) == pytest.approx(5 / 24)
@@ -175,16 +204,35 @@ def test_plackett_luce_by_hand() -> None:
 def test_all_rankings_together_are_certain(returns: list[float]) -> None:
     options = tuple(segment(i) for i in range(len(returns)))
     total = 0.0
-    for ranking in itertools.permutations(range(len(returns))):
+    for ranks in itertools.permutations(range(len(returns))):
         log_prob = 0.0
-        for comparison in from_ranking(options, ranking):
+        for comparison in from_ranking(options, ranks):
             left = torch.tensor([returns[int(x)] for x in numbers(comparison.options)], dtype=torch.float64)
             log_prob += choice_log_probs(left, noise=0.0)[0].item()
         total += math.exp(log_prob)
     assert total == pytest.approx(1)
 
 
-@pytest.mark.parametrize("ranking", [[0], [0, 0], [0, 2], [1, 0, 2]])
-def test_what_ranks_nothing(ranking: list[int]) -> None:
-    with pytest.raises(ValueError, match="does not rank 2 options"):
-        from_ranking((segment(0), segment(1)), ranking)
+@pytest.mark.parametrize("ranks", [[0], [1, 1], [0, 2], [1, 0, 2], [-1, 0]])
+def test_what_ranks_nothing(ranks: list[int]) -> None:
+    with pytest.raises(ValueError, match=r"ranks nothing|do not rank 2 options"):
+        from_ranking((segment(0), segment(1)), ranks)
+
+
+def test_several_answers_to_one_question_count_once() -> None:
+    s = (segment(0), segment(1), segment(2))
+    (pair,) = choices(s[:2], [(1, 0), (0, 1), None, (1, 0), (0.5, 0.5)])
+    assert (numbers(pair.options), pair.mu) == ((0, 1), (0.625, 0.375))
+    assert choices(s[:2], [None, None]) == choices(s[:2], []) == []
+    # 0 > 1 > 2 and 1 > 0 > 2 share the first choice and differ in what remains.
+    first, second, third = choices(s, [Ranking((0, 1, 2)), Ranking((1, 0, 2))])
+    assert (numbers(first.options), first.mu) == ((0, 1, 2), (0.5, 0.5, 0))
+    assert [(numbers(c.options), c.mu) for c in (second, third)] == [((1, 2), (1, 0)), ((0, 2), (1, 0))]
+    alone = choices(s, [Ranking((2, 0, 1))])
+    assert [(c.options, c.mu) for c in alone] == [(c.options, c.mu) for c in from_ranking(s, (2, 0, 1))]
+
+
+def test_a_judgment_follows_its_options() -> None:
+    assert reordered((0.2, 0.8, 0.0), "abc", "cab") == (0.0, 0.2, 0.8)
+    assert reordered(Ranking((1, 0, 2)), "abc", "cab") == Ranking((2, 1, 0))
+    assert reordered(None, "ab", "ba") is None

@@ -15,7 +15,7 @@ PACKAGES = {"prefrl": ROOT, "prefrl_envs": ROOT / "envs", "prefrl_labeling": ROO
 
 FLOORS = {
     0: ["errors", "segments", "comparisons", "choice", "acquisition"],
-    1: ["ensemble", "files", "fitting", "labelers", "provenance", "schedule", "segment_bytes", "store"],
+    1: ["ensemble", "files", "fitting", "labelers", "provenance", "schedule", "segment_bytes", "store", "store_format"],
     2: ["loop", "runs"],
     3: ["control", "text"],
     4: ["commands"],
@@ -30,6 +30,7 @@ PLAIN = {  # standard library and numpy
     "prefrl.schedule",
     "prefrl.segment_bytes",
     "prefrl.store",
+    "prefrl.store_format",
 }
 LIBRARIES = {"numpy", "torch", "safetensors"}  # all that floors 0 to 2 may use
 HEAVY = ["gymnasium", "stable_baselines3", "sb3_contrib", "transformers", "pygame", "mujoco"]

@@ -5,10 +5,22 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from prefrl.comparisons import Query
+from prefrl.comparisons import Query, Ranking
 from prefrl.errors import Interrupted, PrefrlError
-from prefrl.labelers import Labeler, Oracle, People, irrational_choice, mean_return, teacher_return
+from prefrl.labelers import (
+    Labeler,
+    Oracle,
+    People,
+    Recorded,
+    irrational_choice,
+    irrational_choices,
+    mean_return,
+    ranks_of,
+    teacher_return,
+)
 from prefrl.segments import Segment
 from prefrl.store import PreferenceStore
 
@@ -107,7 +119,8 @@ def test_the_oracle_answers_all_that_is_pending(store: PreferenceStore) -> None:
     store.ask([Query((low, high)), Query((high, also_high)), Query((high, low, also_high))])
     labeler: Labeler = Oracle(seed=0)
     labeler.attend(store)
-    assert [c.mu for c in store.comparisons()] == [(0, 1), (0.5, 0.5), (0.5, 0, 0.5)]
+    assert [c.mu for c in store.comparisons()] == [(0, 1), (0.5, 0.5), (0.5, 0.5, 0)]
+    assert [o.id for o in store.comparisons()[2].options] == [high.id, also_high.id, low.id]
     assert {answer.labeler for answer in store.answers()} == {"oracle"}
     labeler.attend(store)  # nothing is left
     assert len(store.answers()) == 3
@@ -151,6 +164,33 @@ def test_a_myopic_oracle_prefers_the_recent() -> None:
     query = Query((segment(0, [10, 0, 0]), segment(1, [0, 0, 9])))
     assert answered(Oracle(seed=0), [query]) == [(1, 0)]
     assert answered(Oracle(seed=0, gamma=0.9), [query]) == [(0, 1)]  # 10 * .81 = 8.1 < 9
+
+
+def test_more_than_two_options_are_ranked() -> None:
+    asked = Query(tuple(segment(i, [float(reward)]) for i, reward in enumerate((3, 5, 3, 1))))
+    assert Oracle(seed=0).judge(asked, 0.0) == Ranking((1, 0, 1, 2))
+    assert Oracle(seed=0, equal=1.0).judge(asked, 2.5) == Ranking((0, 0, 0, 1))  # less than 2.5 below 5 are 3 and 3
+    assert Oracle(seed=0, skip=1.0).judge(asked, 6.0) is None
+    assert ranks_of([(0, 0.5, 0.5, 0), (1, 0, 0, 0)], 4) == (1, 0, 0, 2)
+
+
+def test_a_stochastic_ranking_is_plackett_luce() -> None:
+    """Weights exp(beta return) of 1, 2, 5: the ranking 2 > 0 > 1 has probability 5/8 * 1/3 = .208."""
+    returns = np.log([1.0, 2.0, 5.0])
+    rng = np.random.default_rng(0)
+    settings = {"beta": 1.0, "mistake": 0.0, "skip_below": -math.inf, "equal_within": 0.0}
+    drawn = [irrational_choices(returns, returns, **settings, rng=rng) for _ in range(4000)]
+    share = np.mean([nested is not None and ranks_of(nested, 3) == (1, 2, 0) for nested in drawn])
+    assert share == pytest.approx(5 / 24, abs=0.02)
+
+
+@given(st.lists(st.integers(-3, 3), min_size=2, max_size=2), st.integers(0, 100))
+def test_two_options_are_chosen_from_as_ever(returns: list[int], seed: int) -> None:
+    both = np.array(returns, float)
+    settings = {"beta": 1.0, "mistake": 0.3, "skip_below": 0.0, "equal_within": 0.5}
+    one = irrational_choice(both, both, **settings, rng=np.random.default_rng(seed))
+    nested = irrational_choices(both, both, **settings, rng=np.random.default_rng(seed))
+    assert (nested and nested[0]) == one
 
 
 def test_randomness_depends_on_the_query_alone(tmp_path: Path) -> None:
@@ -282,3 +322,27 @@ def test_the_wait_can_be_interrupted(store: PreferenceStore) -> None:
     clock = Clock(store, {})
     with pytest.raises(Interrupted):
         People("label", clock.pause, clock.say).attend(store)
+
+
+# Answers of another run
+
+
+def test_recorded_answers_are_copied_once(tmp_path: Path, store: PreferenceStore) -> None:
+    asked = pairs(3)
+    with PreferenceStore(tmp_path / "other.db") as other:
+        other.ask(asked)
+        other.answer(asked[2], (1, 0), labeler="ann")
+        other.answer(asked[1], None, labeler="bob")
+    seen: list[int] = []
+    recorded: Labeler = Recorded(tmp_path / "other.db", 2, lambda other: seen.append(len(other)))
+    recorded.attend(store)
+    assert (store.asked, len(store), len(store.comparisons()), store.pending()) == (2, 2, 1, [])
+    (tmp_path / "other.db").unlink()
+    recorded.attend(store)  # needs the other no more
+    assert seen == [2]
+
+
+def test_too_few_recorded_answers_are_said(tmp_path: Path, store: PreferenceStore) -> None:
+    PreferenceStore(tmp_path / "other.db").close()
+    with pytest.raises(PrefrlError, match="holds 0 answers, 5 are wanted: ask for fewer"):
+        Recorded(tmp_path / "other.db", 5, lambda other: None).attend(store)

@@ -48,7 +48,7 @@ def test_hoppers_are_drawn_and_answered(
 
     def render(screen, size, scale):  # type: ignore[no-untyped-def]
         key = None
-        if screen.pair is not None:
+        if screen.options is not None:
             seen.append(screen)
             key = pygame.K_RIGHT
         elif seen:
@@ -60,7 +60,7 @@ def test_hoppers_are_drawn_and_answered(
     monkeypatch.setattr(window_module, "render", render)
     assert main(["label", str(run), "--name", "ann", "--size", "64"]) == 0
     assert "1 answer by ann saved" in capsys.readouterr().out
-    left, right = seen[0].pair
+    left, right = seen[0].options
     assert isinstance(left, Film)
     assert isinstance(right, Film)
     assert (len(left.frames), left.frames[0].shape, left.fps) == (6, (64, 64, 3), 40.0)

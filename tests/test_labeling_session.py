@@ -13,7 +13,7 @@ from prefrl.segments import Segment
 from prefrl.store import PreferenceStore
 from prefrl_labeling.keymap import Action
 from prefrl_labeling.playback import Playback
-from prefrl_labeling.session import Session, sides
+from prefrl_labeling.session import Session, order
 
 SEEN = Playback(1.5, 40.0, loops=2, replays=1)
 
@@ -97,10 +97,11 @@ def test_the_four_answers_stay_distinct(store: PreferenceStore) -> None:
 
 
 def test_sides_are_those_of_a_fair_coin_that_can_be_thrown_again() -> None:
-    thrown = [sides("00ff", n) for n in range(2000)]
-    assert thrown == [sides("00ff", n) for n in range(2000)]
+    thrown = [order("00ff", n, 2) for n in range(2000)]
+    assert thrown == [order("00ff", n, 2) for n in range(2000)]
     assert 900 < sum(pair == (0, 1) for pair in thrown) < 1100
-    assert thrown[:50] != [sides("01ff", n) for n in range(50)]
+    assert thrown[:50] != [order("01ff", n, 2) for n in range(50)]
+    assert {sum(order("00ff", n, 9)) for n in range(50)} == {36}
 
 
 def test_an_answer_that_comes_at_once_was_meant_for_the_pair_before(store: PreferenceStore) -> None:
@@ -140,19 +141,21 @@ def test_undo_and_redo_as_far_as_one_likes(store: PreferenceStore) -> None:
     assert {number(o) for o in session.current.options} == {6.0, 7.0}  # the next one; none was forgotten
 
 
-def test_undo_passes_over_what_somebody_else_has_overruled(store: PreferenceStore) -> None:
+def test_undo_takes_back_ones_own_and_leaves_what_somebody_else_answered(store: PreferenceStore) -> None:
     session, clock = opened(store)
     first = session.current
     answer(session, clock, Action.TIE)
-    second = session.current
-    answer(session, clock, Action.TIE)
     assert first is not None
-    assert second is not None
-    store.answer(second.query, None, labeler="bob")
+    store.answer(first.query, (1.0, 0.0), labeler="bob")
     assert session.undo()
     assert session.current is not None
     assert session.current.query.id == first.query.id
-    assert not session.undo()
+    assert [c.mu for c in store.comparisons()] == [(1.0, 0.0)]
+    clock.now += 31
+    session.refresh()
+    assert session.current.query.id == first.query.id  # whoever took an answer back may give another
+    answer(session, clock, Action.TIE)
+    assert [c.mu for c in store.comparisons()] == [(0.75, 0.25)]
 
 
 def test_a_skipped_pair_comes_back_last(store: PreferenceStore) -> None:
@@ -232,10 +235,10 @@ def test_the_rate_leaves_breaks_out(store: PreferenceStore) -> None:
     assert session.rate == pytest.approx(15.0)
 
 
-def test_three_options_are_refused_with_a_reason(tmp_path: Path) -> None:
-    with PreferenceStore(tmp_path / "three.sqlite") as store:
-        store.ask([query(1, 2, 3)])
-        with pytest.raises(PrefrlError, match="has 3 options; this window compares two"):
+def test_ten_options_are_refused_with_a_reason(tmp_path: Path) -> None:
+    with PreferenceStore(tmp_path / "ten.sqlite") as store:
+        store.ask([query(*range(10))])
+        with pytest.raises(PrefrlError, match="has 10 options; this window shows at most 9"):
             Session(store, "ann").refresh()
 
 

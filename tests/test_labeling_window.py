@@ -103,7 +103,7 @@ def press(key: str, mod: int = 0, unicode: str = "") -> None:
 
 def pair(unlike: object = None) -> Generator[None, Screen, Screen]:
     """Wait for a pair, another than `unlike`, that is past the guard."""
-    while (screen := (yield)).pair is None or (isinstance(unlike, Screen) and screen.pair == unlike.pair):
+    while (screen := (yield)).options is None or (isinstance(unlike, Screen) and screen.options == unlike.options):
         pass
     until = time.monotonic() + 0.03
     while time.monotonic() < until:
@@ -125,8 +125,8 @@ def test_the_arrow_keys_answer_what_is_on_the_screen(desk: Desk, store: Preferen
         seen = None
         for key, mod in (("left", 0), ("right", 0), ("up", 0), ("down", 0), ("left", 1), ("right", 2)):
             seen = yield from pair(seen)
-            assert seen.pair is not None
-            chosen.append((brightness(seen.pair[0]), brightness(seen.pair[1])))
+            assert seen.options is not None
+            chosen.append((brightness(seen.options[0]), brightness(seen.options[1])))
             press(key, mod)
         seen = yield from pair(seen)
         assert (seen.answered, seen.queue, seen.saved) == (6, 4, "right is much better")
@@ -151,7 +151,7 @@ def test_the_answer_is_stored_before_the_next_pair_shows(desk: Desk, store: Pref
         for count in range(1, 6):
             press("right")
             before = seen
-            while (seen := (yield)).pair == before.pair:
+            while (seen := (yield)).options == before.options:
                 pass
             with closing(sqlite3.connect(store.path)) as other:  # as another process sees it
                 assert other.execute("SELECT count(*) FROM answers").fetchone() == (count,)
@@ -184,9 +184,9 @@ def test_undo_redo_and_skip(desk: Desk, store: PreferenceStore) -> None:
         second = yield from pair(first)
         press("backspace")
         back = yield from pair(second)
-        assert first.pair is not None
-        assert back.pair is not None
-        assert [brightness(c) for c in back.pair] == [brightness(c) for c in first.pair]
+        assert first.options is not None
+        assert back.options is not None
+        assert [brightness(c) for c in back.options] == [brightness(c) for c in first.options]
         assert (back.answered, back.saved) == (0, "the last answer is withdrawn")
         press("z", pygame.KMOD_LCTRL | pygame.KMOD_LSHIFT)
         again = yield from pair(back)
@@ -292,7 +292,7 @@ def test_it_waits_with_a_reason_and_goes_on_when_asked(desk: Desk, tmp_path: Pat
 
         def script() -> Script:
             seen = yield from looks()
-            assert seen.pair is None
+            assert seen.options is None
             assert seen.waiting[0] == "No pair to compare yet"
             assert "It explores." in seen.waiting[1]
             assert seen.waiting[2] == "Then it asks."
@@ -300,7 +300,7 @@ def test_it_waits_with_a_reason_and_goes_on_when_asked(desk: Desk, tmp_path: Pat
                 trainer.ask([query(1, 2)])
             seen = yield from pair()
             press("up")
-            while seen.pair is not None:
+            while seen.options is not None:
                 seen = yield
             assert seen.waiting[0] == "Nothing to compare just now"
             with PreferenceStore(store.path) as trainer:
@@ -341,13 +341,13 @@ def test_text_is_scrolled_and_answered(desk: Desk, tmp_path: Path) -> None:
             seen = yield from pair()
             press("pagedown")
             seen = yield from looks()
-            assert seen.pair is not None
-            long = [isinstance(c, Text) and len(c.answer) > 10 for c in seen.pair]
+            assert seen.options is not None
+            long = [isinstance(c, Text) and len(c.answer) > 10 for c in seen.options]
             assert [at > 0 for at in seen.scroll] == long
             pygame.event.post(pygame.event.Event(pygame.MOUSEWHEEL, y=99, x=0))
             assert (yield from looks()).scroll == (0, 0)
             press("left")
-            while seen.pair is not None:
+            while seen.options is not None:
                 seen = yield
 
         desk.work(store, script())
@@ -458,8 +458,8 @@ def test_the_same_screen_is_the_same_picture_and_time_moves_it(desk: Desk, store
             one, other = (window_module.render(screen, size, scale)[0] for _ in range(2))
             assert one.get_size() == size
             assert pygame.image.tobytes(one, "RGB") == pygame.image.tobytes(other, "RGB")
-            assert screen.pair is not None
-            for content, pane in zip(screen.pair, layout(size, scale).panes, strict=True):
+            assert screen.options is not None
+            for content, pane in zip(screen.options, layout(size, scale).panes, strict=True):
                 assert one.get_at(pane.center)[:3] == (brightness(content),) * 3
             later = window_module.render(replace(screen, playback=replace(screen.playback, time=0.3)), size, scale)[0]
             assert pygame.image.tobytes(later, "RGB") != pygame.image.tobytes(one, "RGB")
@@ -484,7 +484,7 @@ from prefrl_labeling.keymap import default_keymap
 session.GUARD_SECONDS = 0.0
 original = window.render
 def render(screen, size, scale):
-    if screen.pair is not None:
+    if screen.options is not None:
         os.write(1, f"{screen.answered}\\n".encode())  # what the person is told
         key = random.choice([pygame.K_LEFT, pygame.K_RIGHT, pygame.K_UP, pygame.K_DOWN])
         pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=key, mod=0, unicode=""))

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from prefrl.comparisons import Query
+from prefrl.comparisons import Judgment, Query, Ranking
 from prefrl.errors import PrefrlError
 from prefrl.segment_bytes import decode_segment, encode_segment
 from prefrl.segments import Frames, Segment, SimulatorStates, Text, View
@@ -159,18 +159,122 @@ def test_comparisons_come_in_the_order_of_asking(store: PreferenceStore) -> None
     assert [a.option_ids[0] for a in store.answers()] == [segment(n).id for n in (5, 1, 3)]
 
 
-def test_the_newest_answer_counts_also_one_from_another_process(store: PreferenceStore) -> None:
+def test_a_labelers_newest_answer_counts_beside_those_of_others(store: PreferenceStore) -> None:
     store.ask([query(1, 2), query(3, 4)])
     store.answer_all([(query(1, 2), (1, 0)), (query(3, 4), (1, 0))], labeler="ann")
     assert [c.mu for c in store.comparisons()] == [(1, 0), (1, 0)]
     with PreferenceStore(store.path) as other:
         other.answer(query(1, 2), (0, 1), labeler="bob")
         other.answer(query(3, 4), None, labeler="bob")
-    assert [c.mu for c in store.comparisons()] == [(0, 1)]
+    assert [c.mu for c in store.comparisons()] == [(0.5, 0.5), (1, 0)]
     store.answer(query(3, 4), (0.5, 0.5), labeler="ann")
+    store.answer(query(1, 2), (0, 1), labeler="ann")
     assert [c.mu for c in store.comparisons()] == [(0, 1), (0.5, 0.5)]
-    assert len(store.answers()) == 5
+    assert len(store.answers()) == 6
     assert len(store) == 2
+    assert store.withdraw(query(1, 2), labeler="ann")
+    assert [c.mu for c in store.comparisons()] == [(0, 1), (0.5, 0.5)]  # bob's stands
+
+
+def test_a_ranking_is_kept_as_it_was_given(store: PreferenceStore) -> None:
+    asked, shown = query(1, 2, 3, 4), query(4, 3, 2, 1)
+    store.ask([asked])
+    store.answer(shown, Ranking((1, 0, 1, 2)), labeler="ann")  # 3 is best, then 4 and 2, then 1
+    (answer,) = store.answers()
+    assert (answer.mu, answer.ranks, answer.judgment) == (None, (2, 1, 0, 1), Ranking((2, 1, 0, 1)))
+    first, second = store.comparisons()
+    assert (numbers(first.options), first.mu) == ((3, 2, 4, 1), (1, 0, 0, 0))
+    assert (numbers(second.options), second.mu) == ((2, 4, 1), (0.5, 0.5, 0))
+    with pytest.raises(ValueError, match="one place an option: 2 != 4"):
+        store.answer(asked, Ranking((0, 1)), labeler="ann")
+
+
+def test_a_clock_that_is_set_back_changes_no_order(store: PreferenceStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.ask([query(1, 2)])
+    for at, mu in (("2030-01-02", (1, 0)), ("2030-01-01", (0, 1))):
+        monkeypatch.setattr("prefrl.store._now", lambda at=at: f"{at}T00:00:00.000+00:00")
+        store.answer(query(1, 2), mu, labeler="ann")
+    assert [c.mu for c in store.comparisons()] == [(0, 1)]
+
+
+# Several people
+
+
+def test_overlap_lets_so_many_people_answer(store: PreferenceStore) -> None:
+    store.ask([query(1, 2), query(3, 4)])
+    store.answer(query(1, 2), (1, 0), labeler="ann")
+    assert [numbers(q.options) for q in store.lease("bob", 9)] == [(3, 4)]
+    store.release("bob")
+    assert [numbers(q.options) for q in store.lease("bob", 9, overlap=2)] == [(3, 4), (1, 2)]  # the unanswered first
+    assert [numbers(q.options) for q in store.lease("ann", 9, overlap=2)] == [(3, 4)]  # her own are done
+    assert store.lease("eve", 9, overlap=2) == []  # two hold one, one has answered and one holds the other
+    store.answer(query(3, 4), (1, 0), labeler="bob")
+    assert [numbers(q.options) for q in store.lease("eve", 9, overlap=3)] == [(1, 2), (3, 4)]
+
+
+def test_what_was_taken_back_comes_again_although_others_have_answered(store: PreferenceStore) -> None:
+    store.ask([query(1, 2)])
+    for name in ("ann", "bob"):
+        store.answer(query(1, 2), (1, 0), labeler=name)
+    assert store.withdraw(query(1, 2), labeler="ann")
+    assert store.lease("eve", 1) == []
+    assert len(store.lease("ann", 1)) == 1
+
+
+def test_a_check_is_no_answer(store: PreferenceStore) -> None:
+    store.ask([query(1, 2)])
+    left, right = query(1, 2).options
+    store.check("s-1", "repeat", (right, left), (0, 1), labeler="ann", provenance={"seconds": 2})
+    store.check("s-2", "catch", (left, left), (0.5, 0.5), labeler="ann")
+    assert (len(store), store.comparisons(), store.answers()) == (0, [], [])
+    repeat, catch = store.checks()
+    assert (repeat.kind, repeat.shown, repeat.judgment) == ("repeat", (right.id, left.id), (0, 1))
+    assert (catch.name, catch.shown, repeat.provenance) == ("s-2", (left.id, left.id), {"seconds": 2})
+    store.check("s-1", "repeat", (right, left), None, labeler="ann", withdrawn=True)
+    assert [check.name for check in store.checks()] == ["s-2"]
+
+
+def test_merging_is_idempotent_and_works_both_ways(tmp_path: Path) -> None:
+    with PreferenceStore(tmp_path / "a.db") as a, PreferenceStore(tmp_path / "b.db") as b:
+        a.ask([query(1, 2), query(1, 2, 3)])
+        b.ask([query(2, 1), query(5, 6)])  # the first one is in both
+        a.answer(query(1, 2), (1, 0), labeler="ann")
+        a.answer(query(1, 2, 3), Ranking((0, 0, 1)), labeler="ann")
+        b.answer(query(1, 2), (0, 1), labeler="bob")
+        b.answer(query(5, 6), (1, 0), labeler="bob")
+        b.withdraw(query(5, 6), labeler="bob")
+        b.check("s", "catch", query(5, 6).options, None, labeler="bob")
+        assert a.merge(b) == (1, 3, 1)
+        assert b.merge(a) == (1, 2, 0)
+        assert a.merge(b) == b.merge(a) == (0, 0, 0)
+        for store in (a, b):
+            assert (store.asked, len(store), len(store.checks())) == (3, 2, 1)
+            assert sorted(answer.id for answer in store.answers()) == sorted(answer.id for answer in a.answers())
+            weights = [dict(zip(numbers(c.options), c.mu, strict=True)) for c in store.comparisons()]
+            assert {1: 0.5, 2: 0.5} in weights
+            assert {1: 0.5, 2: 0.5, 3: 0} in weights
+        with pytest.raises(PrefrlError, match="cannot be merged with itself"):
+            a.merge(a)
+
+
+def test_an_older_answer_that_comes_later_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with PreferenceStore(tmp_path / "a.db") as a, PreferenceStore(tmp_path / "b.db") as b:
+        for store, at, mu in ((b, "2030-01-01", (1, 0)), (a, "2030-01-02", (0, 1))):
+            monkeypatch.setattr("prefrl.store._now", lambda at=at: f"{at}T00:00:00.000+00:00")
+            store.ask([query(1, 2)])
+            store.answer(query(1, 2), mu, labeler="ann")
+        assert a.merge(b) == (0, 1, 0)
+        assert [c.mu for c in a.comparisons()] == [(0, 1)]
+        assert [answer.mu for answer in a.answers()] == [(1, 0), (0, 1)]
+
+
+def test_only_what_was_answered_comes_over_if_wanted(tmp_path: Path) -> None:
+    with PreferenceStore(tmp_path / "a.db") as a, PreferenceStore(tmp_path / "b.db") as b:
+        b.ask([query(1, 2), query(3, 4), query(5, 6)])
+        for q in (query(5, 6), query(3, 4)):
+            b.answer(q, (1, 0), labeler="ann")
+        assert a.merge(b, most=1) == (1, 1, 0)
+        assert [numbers(c.options) for c in a.comparisons()] == [(3, 4)]  # the first one asked
 
 
 def test_only_new_answers_are_read(store: PreferenceStore) -> None:
@@ -269,14 +373,41 @@ def test_only_a_standing_answer_of_ones_own_is_withdrawn(store: PreferenceStore)
     assert len(store.answers()) == 2
 
 
-def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+FORMAT_2 = (  # what format 3 brought, undone
+    "DROP VIEW standing",
+    "DROP INDEX answers_by_time",
+    "DROP TABLE checks",
+    "ALTER TABLE answers DROP COLUMN ranks",
+    "DROP TABLE leases",
+    "CREATE TABLE leases (query INTEGER PRIMARY KEY REFERENCES queries (sequence), labeler TEXT NOT NULL, "
+    "until REAL NOT NULL) STRICT",
+    "INSERT INTO leases VALUES (1, 'ann', 9e9)",
+    "PRAGMA user_version = 2",
+)
+FORMAT_1 = (*FORMAT_2, "ALTER TABLE answers DROP COLUMN withdrawn", "DROP TABLE trainer", "PRAGMA user_version = 1")
+
+
+@pytest.mark.parametrize("statements", [FORMAT_1, FORMAT_2])
+def test_a_store_of_an_older_format_is_brought_up_to_date(tmp_path: Path, statements: tuple[str, ...]) -> None:
     path = filled(tmp_path / "store.sqlite")
-    edited(path, "ALTER TABLE answers DROP COLUMN withdrawn", "DROP TABLE trainer", "PRAGMA user_version = 1")
+    with PreferenceStore(path) as store:
+        before = store.answers()
+    edited(path, *statements)
     with PreferenceStore(path) as first, PreferenceStore(path) as second:
-        assert [len(first), len(second)] == [len(first.answers())] * 2
-        assert not any(answer.withdrawn for answer in first.answers())
+        assert first.answers() == second.answers() == before
+        assert [len(first), len(second)] == [len(before)] * 2
         assert first._pragma("user_version") == VERSION
         assert second.trainer() is None
+        first.ask([query(901, 902, 903)])
+        first.answer(query(901, 902, 903), Ranking((0, 1, 1)), labeler="ann")
+        assert len(second.comparisons()) == len(before) + 2
+    with closing(sqlite3.connect(path)) as upgraded, closing(sqlite3.connect(filled(tmp_path / "new.sqlite"))) as new:
+        shapes = [
+            sorted((name, *row[1:3]) for (name,) in tables for row in db.execute(f"PRAGMA table_info({name})"))
+            for db in (upgraded, new)
+            for tables in [db.execute("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')").fetchall()]
+        ]
+        assert shapes[0] == shapes[1]
 
 
 def test_the_trainer_says_what_it_does(store: PreferenceStore) -> None:
@@ -296,17 +427,19 @@ def test_the_trainer_says_what_it_does(store: PreferenceStore) -> None:
 
 QUERIES = [query(1, 2), query(2, 3), query(1, 3), query(1, 2, 3), query(4, 5)]
 LABELERS = st.sampled_from(["ann", "bob", "eve"])
-ANSWERS = st.sampled_from([None, 0, 1, "tie"])
+ANSWERS = st.sampled_from([None, 0, 1, "tie", "ranking"])
 
 
 class StoreAgainstModel(RuleBasedStateMachine):
+    """Three labelers at one store. The model keeps each labeler's standing answer and the leases, in plain dicts."""
+
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
         self.order: list[str] = []
-        self.current: dict[str, dict[str, float] | None] = {}
-        self.signed: dict[str, str] = {}  # who gave the answer that stands
-        self.leases: dict[str, str] = {}
+        self.said: dict[str, dict[str, dict[str, float] | None]] = {}  # query -> labeler -> weights or places
+        self.owed: set[tuple[str, str]] = set()  # (query, labeler) of answers that were taken back
+        self.leases: set[tuple[str, str]] = set()  # (query, labeler)
         self.log = 0
 
     @initialize()
@@ -329,66 +462,84 @@ class StoreAgainstModel(RuleBasedStateMachine):
         assert self.store.ask(asked) == len(new)
         self.order += new
 
-    @rule(labeler=LABELERS, limit=st.integers(0, 3), lasts=st.booleans())
-    def lease(self, labeler: str, limit: int, lasts: bool) -> None:
-        free = [i for i in self.order if i not in self.current and self.leases.get(i, labeler) == labeler][:limit]
-        assert [q.id for q in self.store.lease(labeler, limit, seconds=1000.0 if lasts else 0.0)] == free
-        for query_id in free:
-            self.leases.pop(query_id, None)
-            if lasts:
-                self.leases[query_id] = labeler
+    def free(self, labeler: str | None, overlap: int) -> list[str]:
+        found = []
+        for i in self.order:
+            answers = 0 if (i, labeler) in self.owed else len(self.said.get(i, {}))
+            held = sum(query == i and holder != labeler for query, holder in self.leases)
+            if labeler not in self.said.get(i, {}) and answers + held < overlap:
+                found.append((answers, self.order.index(i), i))
+        return [i for _, _, i in sorted(found)]
+
+    @rule(labeler=LABELERS, limit=st.integers(0, 3), lasts=st.booleans(), overlap=st.integers(1, 3))
+    def lease(self, labeler: str, limit: int, lasts: bool, overlap: int) -> None:
+        free = self.free(labeler, overlap)[:limit]
+        taken = self.store.lease(labeler, limit, seconds=1000.0 if lasts else 0.0, overlap=overlap)
+        assert [q.id for q in taken] == free
+        self.leases -= {(query_id, labeler) for query_id in free}
+        if lasts:
+            self.leases |= {(query_id, labeler) for query_id in free}
 
     @rule(labeler=LABELERS)
     def release(self, labeler: str) -> None:
         self.store.release(labeler)
-        self.leases = {q: holder for q, holder in self.leases.items() if holder != labeler}
+        self.leases = {lease for lease in self.leases if lease[1] != labeler}
 
     @rule(chosen=st.lists(st.tuples(st.sampled_from(QUERIES), ANSWERS), min_size=1, max_size=2), labeler=LABELERS)
     def answer(self, chosen: list[tuple[Query, int | str | None]], labeler: str) -> None:
-        pairs = []
+        pairs: list[tuple[Query, Judgment]] = []
         for q, kind in chosen:
             size = len(q.options)
-            mu = (
-                None
-                if kind is None
-                else [1 / size] * size
-                if kind == "tie"
-                else [float(i == kind) for i in range(size)]
-            )
-            pairs.append((q, mu))
+            one_hot = [float(i == kind) for i in range(size)]
+            special = {None: None, "tie": [1 / size] * size, "ranking": Ranking(tuple(range(size)))}
+            pairs.append((q, special.get(kind, one_hot)))  # type: ignore[arg-type]
         if any(q.id not in self.order for q, _ in pairs):
             with pytest.raises(PrefrlError, match="is none of the"):
                 self.store.answer_all(pairs, labeler=labeler)
             return
         self.store.answer_all(pairs, labeler=labeler)
-        for q, mu in pairs:
+        for q, judgment in pairs:
             ids = [option.id for option in q.options]
-            self.current[q.id] = None if mu is None else dict(zip(ids, mu, strict=True))
-            self.signed[q.id] = labeler
-            self.leases.pop(q.id, None)
+            values = judgment.ranks if isinstance(judgment, Ranking) else judgment
+            weights = None if values is None else {"ranked": 1.0} if isinstance(judgment, Ranking) else {}
+            self.said.setdefault(q.id, {})[labeler] = (
+                None if weights is None or values is None else weights | dict(zip(ids, values, strict=True))
+            )
+            self.owed.discard((q.id, labeler))
+            self.leases.discard((q.id, labeler))
             self.log += 1
 
     @rule(q=st.sampled_from(QUERIES), labeler=LABELERS)
     def withdraw(self, q: Query, labeler: str) -> None:
-        stands = self.signed.get(q.id) == labeler
+        stands = labeler in self.said.get(q.id, {})
         assert self.store.withdraw(q, labeler=labeler, seconds=1000.0) == stands
         if not stands:
             return
-        del self.current[q.id], self.signed[q.id]
-        self.leases[q.id] = labeler
+        del self.said[q.id][labeler]
+        self.owed.add((q.id, labeler))
+        self.leases.add((q.id, labeler))
         self.log += 1
+
+    @rule(q=st.sampled_from(QUERIES), labeler=LABELERS)
+    def check(self, q: Query, labeler: str) -> None:
+        self.store.check("s", "repeat", q.options, None, labeler=labeler)  # changes nothing that is seen below
 
     @invariant()
     def agrees(self) -> None:
         if not hasattr(self, "store"):
             return
-        assert (self.store.asked, len(self.store)) == (len(self.order), len(self.current))
-        free = [i for i in self.order if i not in self.current and i not in self.leases]
-        assert [q.id for q in self.store.pending()] == free
-        known = [self.current[i] for i in self.order if self.current.get(i) is not None]
-        stored = self.store.comparisons()
-        assert [dict(zip((o.id for o in c.options), c.mu, strict=True)) for c in stored] == known
+        answered = [i for i in self.order if self.said.get(i)]
+        assert (self.store.asked, len(self.store)) == (len(self.order), len(answered))
+        assert [q.id for q in self.store.pending()] == self.free(None, 1)
         assert len(self.store.answers()) == self.log
+        weights = [{o.id: w for o, w in zip(c.options, c.mu, strict=True)} for c in self.store.comparisons()]
+        for i in answered:  # answers that are all weights, or one ranking of two, are one comparison: their mean
+            told = [said for said in self.said[i].values() if said is not None]
+            if told and not any("ranked" in said for said in told):
+                mean = {o: sum(said[o] for said in told) / len(told) for o in told[0]}
+                assert sum(w == pytest.approx(mean) for w in weights) >= 1
+        if all(said is None for i in answered for said in self.said[i].values()):
+            assert weights == []
 
 
 TestStoreAgainstModel = StoreAgainstModel.TestCase

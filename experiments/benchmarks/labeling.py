@@ -36,7 +36,7 @@ def main(folder: Path) -> None:
 
     def render(screen: Screen, size: tuple[int, int], scale: float) -> Any:
         now, session = time.perf_counter(), opened[0].session
-        if screen.pair is not None:
+        if screen.options is not None:
             if session.current.number != seen["showing"]:
                 if seen["pressed"] and seen["more"]:
                     waits.append(now - seen["pressed"])

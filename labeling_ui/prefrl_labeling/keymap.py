@@ -20,6 +20,17 @@ class Action(StrEnum):
     CANNOT_TELL = "cannot-tell"
     LEFT_MUCH_BETTER = "left-much-better"
     RIGHT_MUCH_BETTER = "right-much-better"
+    RANK_1 = "rank-1"
+    RANK_2 = "rank-2"
+    RANK_3 = "rank-3"
+    RANK_4 = "rank-4"
+    RANK_5 = "rank-5"
+    RANK_6 = "rank-6"
+    RANK_7 = "rank-7"
+    RANK_8 = "rank-8"
+    RANK_9 = "rank-9"
+    SAME_PLACE = "same-place"
+    KEEP_RANKING = "keep-ranking"
     SKIP = "skip"
     UNDO = "undo"
     REDO = "redo"
@@ -35,23 +46,33 @@ class Action(StrEnum):
     LARGER = "larger"
     SMALLER = "smaller"
     THEME = "theme"
+    HISTORY = "history"
+    PRACTICE = "practice"
     HELP = "help"
     QUIT = "quit"
 
 
+RANKS = (*(action for action in Action if action.startswith("rank-")),)  # the first option, the second, ...
+
 EXPLAINED = {
     Action.LEFT_BETTER: "the left one is better",
     Action.RIGHT_BETTER: "the right one is better",
-    Action.TIE: "both are equally good",
+    Action.TIE: "equally good: both, or all that have no place",
     Action.CANNOT_TELL: "cannot tell: it teaches nothing",
     Action.LEFT_MUCH_BETTER: "the left one is much better",
     Action.RIGHT_MUCH_BETTER: "the right one is much better",
+    **{
+        action: f"of many, number {n} is the next best" if n > 2 else f"number {n} is the next best; of two, better"
+        for n, action in enumerate(RANKS, 1)
+    },
+    Action.SAME_PLACE: "the next one shares the last place",
+    Action.KEEP_RANKING: "keep the ranking",
     Action.SKIP: "skip: it comes again later",
     Action.UNDO: "take the last answer back",
     Action.REDO: "give it again",
-    Action.FLAG: "flag this pair with a note",
+    Action.FLAG: "flag with a note",
     Action.PLAY: "play or pause",
-    Action.REPLAY: "replay both from the start",
+    Action.REPLAY: "replay from the start",
     Action.SLOWER: "slower",
     Action.FASTER: "faster",
     Action.FRAME_BACK: "one frame back",
@@ -61,18 +82,23 @@ EXPLAINED = {
     Action.LARGER: "larger letters",
     Action.SMALLER: "smaller letters",
     Action.THEME: "dark, light or high contrast",
+    Action.HISTORY: "look through your answers, correct one",
+    Action.PRACTICE: "drive the agent yourself for a while",
     Action.HELP: "show or hide the keys",
     Action.QUIT: "close; every answer is saved already",
 }
 
 # The four answers are the paper's keys (Christiano et al. 2017, appendix B).
 DEFAULT: Mapping[Action, tuple[str, ...]] = {
-    Action.LEFT_BETTER: ("left", "1"),
-    Action.RIGHT_BETTER: ("right", "2"),
+    Action.LEFT_BETTER: ("left",),
+    Action.RIGHT_BETTER: ("right",),
     Action.TIE: ("up", "0"),
     Action.CANNOT_TELL: ("down",),
     Action.LEFT_MUCH_BETTER: ("shift+left",),
     Action.RIGHT_MUCH_BETTER: ("shift+right",),
+    **{action: (str(n),) for n, action in enumerate(RANKS, 1)},
+    Action.SAME_PLACE: ("=",),
+    Action.KEEP_RANKING: ("return",),
     Action.SKIP: ("s",),
     Action.UNDO: ("backspace", "ctrl+z"),
     Action.REDO: ("ctrl+shift+z",),
@@ -88,6 +114,8 @@ DEFAULT: Mapping[Action, tuple[str, ...]] = {
     Action.LARGER: ("+",),
     Action.SMALLER: ("-",),
     Action.THEME: ("t",),
+    Action.HISTORY: ("h",),
+    Action.PRACTICE: ("p",),
     Action.HELP: ("?", "f1"),
     Action.QUIT: ("escape", "ctrl+q"),
 }
@@ -97,7 +125,16 @@ NAMED = (
     *("left", "right", "up", "down", "space", "backspace", "escape", "tab", "return", "delete", "insert"),
     *("home", "end", "pageup", "pagedown", *(f"f{n}" for n in range(1, 13))),
 )
-_GLYPHS = {"left": "←", "right": "→", "up": "↑", "down": "↓", "escape": "Esc", "pageup": "PgUp", "pagedown": "PgDn"}
+_GLYPHS = {
+    "left": "←",
+    "right": "→",
+    "up": "↑",
+    "down": "↓",
+    "escape": "Esc",
+    "pageup": "PgUp",
+    "pagedown": "PgDn",
+    "return": "Enter",
+}
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,25 @@ import pygame
 from prefrl.segments import Text
 from prefrl_labeling.brush import Brush, Rect
 from prefrl_labeling.contents import Content, Film, Nothing
+from prefrl_labeling.draft import Draft
 from prefrl_labeling.playback import Playback
+from prefrl_labeling.themes import Color
 from prefrl_labeling.typography import font, wrapped
 
 
-def draw_pane(brush: Brush, area: Rect, content: Content, playback: Playback, scroll: int, side: int) -> None:
-    """`scroll` is the first line of a text that is shown; `side` is 0 for left, 1 for right."""
+def draw_pane(
+    brush: Brush,
+    area: Rect,
+    content: Content,
+    playback: Playback,
+    scroll: int,
+    number: int,
+    options: int,
+    draft: Draft,
+) -> None:
+    """`scroll` is the first line of a text that is shown; `number` is that of the pane, from 0, among `options`."""
     theme = brush.theme
-    color, words = (theme.left, "Left") if side == 0 else (theme.right, "Right")
-    brush.card(area, edge=theme.edge)
-    at = (area.left + brush.px(22), area.top + brush.px(19))
-    brush.sign("left" if side == 0 else "right", at, brush.px(7), color)
-    name = brush.text(words, (area.left + brush.px(38), area.top + brush.px(9)), 16, color, bold=True)
+    color, name = _name(brush, area, number, options, draft)
     inside = Rect(area.left + brush.px(12), name.bottom + brush.px(7), area.width - brush.px(24), 0)
     inside.height = max(1, area.bottom - inside.top - brush.px(24))
     if isinstance(content, Film):
@@ -35,7 +42,25 @@ def draw_pane(brush: Brush, area: Rect, content: Content, playback: Playback, sc
         brush.lines(content.why, inside.inflate(-brush.px(24), -brush.px(24)), 16, theme.dim)
 
 
-@lru_cache(maxsize=8)
+def _name(brush: Brush, area: Rect, number: int, options: int, draft: Draft) -> tuple[Color, Rect]:
+    """Draw the card and what the option is called: its side, or its number and the place that it has been given."""
+    theme = brush.theme
+    if options <= 2:
+        color, words = (theme.left, "Left") if number == 0 else (theme.right, "Right")
+        brush.card(area, edge=theme.edge)
+        at = (area.left + brush.px(22), area.top + brush.px(19))
+        brush.sign("left" if number == 0 else "right", at, brush.px(7), color)
+        return color, brush.text(words, (area.left + brush.px(38), area.top + brush.px(9)), 16, color, bold=True)
+    place = draft.label(number)
+    color = theme.right if place else theme.left
+    brush.card(area, edge=color if place else theme.edge, thick=2 if place else 1)
+    cap = brush.keycap(str(number + 1), area.left + brush.px(10), area.top + brush.px(18), from_left=True)
+    if place:
+        brush.text(f"Place {place}", (cap.right + brush.px(10), cap.centery), 16, color, bold=True, middle=True)
+    return color, cap
+
+
+@lru_cache(maxsize=24)
 def scaled(film: Film, index: int, room: tuple[int, int]) -> pygame.Surface:
     """One picture as large as fits, its shape kept; a game's pixels stay squares unless the room is too small."""
     frame = film.frames[index]

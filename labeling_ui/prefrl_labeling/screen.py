@@ -1,13 +1,16 @@
 """The whole picture, as a function of what is on it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pygame
 
+from prefrl.segments import Text
 from prefrl_labeling.brush import Brush, Rect, Sign
 from prefrl_labeling.contents import Content
+from prefrl_labeling.draft import Draft
 from prefrl_labeling.guide import Guide
-from prefrl_labeling.keymap import EXPLAINED, Action, Keymap
+from prefrl_labeling.keymap import RANKS, Action, Keymap
+from prefrl_labeling.overlays import Button, History, PracticeScreen, draw_help, draw_history, draw_note, draw_practice
 from prefrl_labeling.panes import draw_pane
 from prefrl_labeling.playback import Playback
 from prefrl_labeling.themes import THEMES, Color
@@ -20,9 +23,9 @@ class Screen:
     guide: Guide
     keymap: Keymap
     theme: str
-    pair: tuple[Content, Content] | None  # from left to right; None: nothing to compare
+    options: tuple[Content, ...] | None  # [K]  from left to right, row by row; None: nothing to compare
     playback: Playback
-    scroll: tuple[int, int]  # lines, left and right
+    scroll: tuple[int, ...]  # [K]  lines of text
     waiting: tuple[str, str, str]  # what is the matter, why, what happens next: shown where there is no pair
     answered: int
     target: int
@@ -32,18 +35,14 @@ class Screen:
     saved: str  # which answer was saved last
     trainer: str  # what it does
     note: str  # the flag of the current pair
+    draft: Draft = field(default_factory=Draft)  # the places given so far, where there are more than two options
+    correcting: str = ""  # the answer that is being corrected, in words
     writing: bool = False  # the note is being typed
     help: bool = False
+    history: History | None = None
+    practice: PracticeScreen | None = None
     trouble: str = ""
     pointer: tuple[int, int] = (-1, -1)
-
-
-@dataclass(frozen=True)
-class Button:
-    """A place to click."""
-
-    area: Rect
-    action: Action
 
 
 @dataclass(frozen=True)
@@ -52,14 +51,18 @@ class Layout:
 
     question: Rect
     guide: Rect
-    panes: tuple[Rect, Rect]
+    panes: tuple[Rect, ...]  # [K]
     answers: tuple[Rect, ...]
     controls: Rect
     footer: Rect
 
 
-def layout(size: tuple[int, int], scale: float) -> Layout:
-    """The places for a window of that size."""
+# Columns for K options of text: as near to a square as reads well.
+COLUMNS = {2: 2, 3: 3, 4: 2, 5: 3, 6: 3, 7: 4, 8: 4, 9: 3}
+
+
+def layout(size: tuple[int, int], scale: float, options: int = 2, *, films: bool = True) -> Layout:
+    """The places for a window of that size and so many options; `films` want squares as large as can be."""
     width, height = size
     u = scale
     margin = round(20 * u)
@@ -71,43 +74,75 @@ def layout(size: tuple[int, int], scale: float) -> Layout:
     answers = Rect(margin, controls.top - round(62 * u), inner, round(52 * u))
     top, bottom = guide.bottom + round(8 * u), answers.top - round(14 * u)
     gap = round(16 * u)
-    half = (inner - gap) // 2
-    panes = tuple(Rect(margin + i * (half + gap), top, half, max(1, bottom - top)) for i in (0, 1))
+    space = gap if options <= 2 else gap // 2
+
+    def pane(columns: int) -> tuple[int, int]:
+        rows = -(-options // columns)
+        return (inner - (columns - 1) * space) // columns, (bottom - top - (rows - 1) * space) // rows
+
+    def square(columns: int) -> int:
+        wide, high = pane(columns)
+        return min(wide - round(24 * u), high - round(60 * u))
+
+    columns = max(range(2, options + 1), key=square) if films else COLUMNS[options]
+    wide, high = pane(columns)
+    panes = tuple(
+        Rect(margin + i % columns * (wide + space), top + i // columns * (high + space), wide, max(1, high))
+        for i in range(options)
+    )
     quarter = (inner - 3 * gap // 2) // 4
     places = tuple(Rect(margin + i * (quarter + gap // 2), answers.top, quarter, answers.height) for i in range(4))
-    return Layout(question, guide, (panes[0], panes[1]), places, controls, footer)
+    return Layout(question, guide, panes, places, controls, footer)
 
 
 def render(screen: Screen, size: tuple[int, int], scale: float) -> tuple[pygame.Surface, tuple[Button, ...]]:
     """The picture, and where it can be clicked. The same arguments always make the same picture."""
     surface = pygame.Surface(size)
     brush = Brush(surface, THEMES[screen.theme], scale)
-    places = layout(size, scale)
+    count = 2 if screen.options is None else len(screen.options)
+    places = layout(size, scale, count, films=films(screen.options))
     surface.fill(brush.theme.background)
     _draw_head(brush, screen, places)
     buttons: list[Button] = []
-    if screen.pair is None:
+    if screen.practice is not None:
+        draw_practice(brush, screen.practice, places.panes[0].unionall(list(places.panes)).union(places.answers[0]))
+        return surface, (Button(Rect(0, 0, *size), Action.PRACTICE),)
+    if screen.options is None:
         _draw_waiting(brush, screen, places)
     else:
-        for side in (0, 1):
-            draw_pane(brush, places.panes[side], screen.pair[side], screen.playback, screen.scroll[side], side)
+        for i, (area, content) in enumerate(zip(places.panes, screen.options, strict=True)):
+            draw_pane(brush, area, content, screen.playback, screen.scroll[i], i, count, screen.draft)
+        if count > 2:
+            buttons += [Button(area, action) for area, action in zip(places.panes, RANKS, strict=False)]
         buttons += _draw_answers(brush, screen, places)
     buttons += _draw_controls(brush, screen, places.controls)
     _draw_footer(brush, screen, places.footer)
     if screen.trouble:
-        brush.banner(screen.trouble, places.panes[0].union(places.panes[1]))
+        brush.banner(screen.trouble, places.panes[0].unionall(list(places.panes)))
     if screen.writing:
-        _draw_note(brush, screen, size)
+        draw_note(brush, screen.note, size)
+    if screen.history is not None:
+        return surface, draw_history(brush, screen.history, size)
     if screen.help:
-        return surface, (_draw_help(brush, screen, size),)
+        return surface, (draw_help(brush, screen.keymap, size),)
     return surface, tuple(buttons)
+
+
+def films(options: tuple[Content, ...] | None) -> bool:
+    """Whether there is something to see but no text."""
+    return not any(isinstance(option, Text) for option in options or ())
 
 
 def _draw_head(brush: Brush, screen: Screen, places: Layout) -> None:
     theme = brush.theme
     task = brush.text(screen.guide.task, places.question.topright, 13, theme.dim, align=1.0)
+    question = screen.guide.question
+    if screen.correcting:
+        question = f"Your answer was: {screen.correcting}. What is it now?"
+    elif screen.options is not None and len(screen.options) > 2:
+        question = f"{screen.guide.question} The best one first."
     brush.text(
-        screen.guide.question,
+        question,
         places.question.topleft,
         22,
         theme.text,
@@ -139,10 +174,21 @@ def _draw_answers(brush: Brush, screen: Screen, places: Layout) -> list[Button]:
         (Action.CANNOT_TELL, ("Cannot tell", "?"), theme.unsure, "unsure"),
         (Action.RIGHT_BETTER, ("Right is better", "Right"), theme.right, "right"),
     )
+    if screen.options is not None and len(screen.options) > 2:
+        draft = screen.draft
+        done = draft.ranks(len(screen.options)) is not None
+        joins = ("And beside it", "Beside") if draft.joins else ("Next shares place", "Beside")
+        listed = (
+            (Action.SAME_PLACE, joins, theme.left, "tie"),
+            (Action.TIE, ("The rest is equal" if draft.groups else "All are equal", "Equal"), theme.tie, "tie"),
+            (Action.CANNOT_TELL, ("Cannot tell", "?"), theme.unsure, "unsure"),
+            (Action.KEEP_RANKING, ("Keep ranking", "Keep"), theme.right if done else theme.edge, "good"),
+        )
     buttons = []
     for area, (action, words, color, sign) in zip(places.answers, listed, strict=True):
         hovered = area.collidepoint(screen.pointer)
-        brush.card(area, edge=color, thick=3 if hovered else 2)
+        pressed = action is Action.SAME_PLACE and screen.draft.joins
+        brush.card(area, edge=color, thick=4 if pressed else 3 if hovered else 2)
         brush.sign(sign, (area.left + brush.px(24), area.centery), brush.px(9), color)
         key = screen.keymap.shown(action)
         cap = brush.keycap(key, area.right - brush.px(14), area.centery) if key else Rect(area.right, 0, 0, 0)
@@ -165,8 +211,10 @@ def _draw_controls(brush: Brush, screen: Screen, area: Rect) -> list[Button]:
         (Action.FRAME_FORWARD, "Forward"),
     ]
     working = [(Action.SKIP, "Skip"), (Action.FLAG, "Flagged" if screen.note else "Flag")]
-    always = [(Action.UNDO, "Undo"), (Action.HELP, "Keys")]
-    shown = [*(working if screen.pair else []), *(playing if screen.pair and playback.seconds > 0 else [])]
+    always = [(Action.UNDO, "Undo"), (Action.HISTORY, "History"), (Action.HELP, "Keys")]
+    shown = [*(working if screen.options else []), *(playing if screen.options and playback.seconds > 0 else [])]
+    if not screen.options:
+        shown = [(Action.PRACTICE, "Practice")]
     buttons, right, left = [], area.right, area.left
     for action, words in always[::-1]:  # at the right end, whatever else there is room for
         width = brush.small_width(words, key := screen.keymap.shown(action))
@@ -213,7 +261,7 @@ def _draw_footer(brush: Brush, screen: Screen, area: Rect) -> None:
 
 def _draw_waiting(brush: Brush, screen: Screen, places: Layout) -> None:
     theme = brush.theme
-    whole = places.panes[0].union(places.panes[1])
+    whole = places.panes[0].unionall(list(places.panes))
     whole.height = places.answers[0].bottom - whole.top
     brush.card(whole, edge=theme.edge)
     what, why, then = screen.waiting
@@ -223,47 +271,6 @@ def _draw_waiting(brush: Brush, screen: Screen, places: Layout) -> None:
     brush.text(what, (left + brush.px(46), top), 26, theme.text, bold=True, width=width - brush.px(46))
     below = brush.lines(why, Rect(left, top + brush.px(60), width, brush.px(110)), 17, theme.text)
     brush.lines(then, Rect(left, below + brush.px(14), width, brush.px(110)), 17, theme.dim)
-
-
-def _draw_note(brush: Brush, screen: Screen, size: tuple[int, int]) -> None:
-    theme = brush.theme
-    area = Rect(0, 0, min(size[0] - brush.px(40), brush.px(640)), brush.px(150))
-    area.center = (size[0] // 2, size[1] // 2)
-    brush.veil()
-    brush.card(area, edge=theme.left, thick=2)
-    inside = area.inflate(-brush.px(40), -brush.px(32))
-    brush.text("What should be known about this pair?", inside.topleft, 17, theme.text, bold=True, width=inside.width)
-    field = Rect(inside.left, inside.top + brush.px(34), inside.width, brush.px(36))
-    brush.card(field, edge=theme.dim)
-    brush.text(screen.note + "▏", (field.left + brush.px(10), field.centery), 16, theme.text, middle=True)
-    hint = "Enter keeps it with your answer, an empty note removes the flag, Esc leaves it as it was"
-    brush.text(hint, (inside.left, field.bottom + brush.px(12)), 13, theme.dim, width=inside.width)
-
-
-def _draw_help(brush: Brush, screen: Screen, size: tuple[int, int]) -> Button:
-    theme = brush.theme
-    rows = (len(EXPLAINED) + 1) // 2
-    # Smaller letters rather than a list that is cut off.
-    brush.veil()
-    brush = Brush(brush.surface, theme, min(brush.scale, size[0] / 900, size[1] / (30 * rows + 130)))
-    row = brush.px(30)
-    area = Rect(0, 0, min(size[0] - brush.px(24), brush.px(1080)), rows * row + brush.px(112))
-    area.center = (size[0] // 2, size[1] // 2)
-    brush.card(area, edge=theme.edge)
-    inside = area.inflate(-brush.px(48), -brush.px(36))
-    brush.text("Keys", inside.topleft, 22, theme.text, bold=True)
-    half = inside.width // 2
-    for i, (action, words) in enumerate(EXPLAINED.items()):
-        left, top = inside.left + (i // rows) * half, inside.top + brush.px(48) + (i % rows) * row
-        right = left
-        for key in screen.keymap.every(action):
-            cap = brush.keycap(key, right, top + row // 2, from_left=True)
-            right = cap.right + brush.px(6)
-        at = max(right + brush.px(6), left + brush.px(172))
-        brush.text(words, (at, top + row // 2), 15, theme.text, middle=True, width=left + half - at - brush.px(8))
-    hint = "Every button can be clicked, too. For other keys: prefrl label DIR --keymap FILE.toml"
-    brush.text(hint, (inside.left, inside.bottom - brush.px(18)), 13, theme.dim, width=inside.width)
-    return Button(Rect(0, 0, *size), Action.HELP)
 
 
 def duration(seconds: float) -> str:

@@ -5,16 +5,16 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from prefrl.comparisons import Query
+from prefrl.comparisons import Judgment, Query, Ranking, reordered
 from prefrl.errors import PrefrlError
 from prefrl.segments import Segment
-from prefrl.store import PreferenceStore
+from prefrl.store import Answer, PreferenceStore, standing
 from prefrl_labeling.keymap import Action
 from prefrl_labeling.playback import Playback
 
@@ -22,11 +22,12 @@ GUARD_SECONDS = 0.25  # an answer this soon after a new pair was meant for the o
 LEASE_SECONDS = 120.0
 RENEW_SECONDS = 30.0
 ABSENT_SECONDS = 300.0  # without any key: from then on others may have what is on the screen
-AHEAD = 3  # pairs that are kept ready behind the one that is shown
-_LEASED = 5  # pairs at a time
+AHEAD = 6  # options that are kept ready behind those that are shown, but at least one query
+REPEAT_AFTER = 20  # answers that lie between a question and its repetition
+_LEASED = 5  # queries at a time
 _BREAK_SECONDS = 60.0  # a longer silence is a break and not part of the rate
 
-# What each answer says of the options as they stand on the screen, from left to right, and how strongly.
+# What each answer says of two options as they stand on the screen, from left to right, and how strongly.
 ANSWERS: dict[Action, tuple[tuple[float, float] | None, int]] = {
     Action.LEFT_BETTER: ((1.0, 0.0), 1),
     Action.RIGHT_BETTER: ((0.0, 1.0), 1),
@@ -35,15 +36,19 @@ ANSWERS: dict[Action, tuple[tuple[float, float] | None, int]] = {
     Action.TIE: ((0.5, 0.5), 0),
     Action.CANNOT_TELL: (None, 0),
 }
+# A question of the trainer; one that was answered some time ago; one segment as both options; an answer given again.
+Kind = Literal["answer", "repeat", "catch", "correction"]
 
 
 @dataclass(eq=False)
 class Showing:
-    """One pair on the screen."""
+    """Some options on the screen."""
 
     query: Query
     number: int  # of the showing in its session, from 0
-    options: tuple[Segment, ...]  # from left to right
+    options: tuple[Segment, ...]  # from left to right, row by row
+    kind: Kind = "answer"
+    before: Answer | None = None  # what is being corrected
     since: float | None = None  # when it became visible
     ignored: int = 0  # answers that came too soon
 
@@ -53,8 +58,22 @@ class Given:
     """An answer as it can be taken back, and given again."""
 
     showing: Showing
-    action: Action
+    said: Action | Ranking
     provenance: dict[str, Any]
+
+    @property
+    def judgment(self) -> Judgment:
+        """In the order on the screen."""
+        return judged(self.said, len(self.showing.options))
+
+
+def judged(said: Action | Ranking, options: int) -> Judgment:
+    """What a key, or a ranking, says of that many options."""
+    if isinstance(said, Ranking):
+        return said
+    if options > 2 and said is Action.TIE:
+        return Ranking((0,) * options)
+    return ANSWERS[said][0]
 
 
 @dataclass(frozen=True)
@@ -68,14 +87,18 @@ class Counts:
 
 @dataclass
 class Session:
-    """Leases pairs, stores answers, remembers them for undo. `now` is a clock in seconds.
+    """Leases queries, stores answers, remembers them for undo. `now` is a clock in seconds.
 
-    The sides of the pair shown as number n are those of a fair coin: `sides(id, n)`.
+    The options of what is shown as number n stand in the order `order(id, n, K)`. `repeats` and `catches` are shares of
+    showings that are checks; `overlap` is how many people may answer a query.
     """
 
     store: PreferenceStore
     name: str
     now: Callable[[], float] = time.monotonic
+    overlap: int = 1
+    repeats: float = 0.0
+    catches: float = 0.0
     id: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def __post_init__(self) -> None:
@@ -86,6 +109,8 @@ class Session:
         self._skipped: list[str] = []  # query ids, the first one comes back first
         self._given: list[Given] = []
         self._withdrawn: list[Given] = []  # that redo gives again
+        self._check: Showing | None = None  # comes after the current one
+        self._repeated: set[str] = set()  # query ids
         self._showings = 0
         self._gaps: deque[float] = deque(maxlen=20)  # seconds from one answer to the next
         self._last_answer: float | None = None
@@ -98,21 +123,22 @@ class Session:
         """Look for new pairs and renew the leases of those at hand, if it is time to."""
         before, self.counts = self.counts, _count(self.store)
         unchanged = (before.asked, before.answered) == (self.counts.asked, self.counts.answered)
-        enough = len(self._queue) >= AHEAD or (self.current is not None and unchanged)
+        enough = len(self._queue) >= self._ahead or (self.current is not None and unchanged)
         if not at_once and enough and self.now() - self._renewed < RENEW_SECONDS:
             return
         if self.now() - self._touched > ABSENT_SECONDS and self.current is not None:
             return
         wanted = _LEASED + len(self._skipped)
-        leased = {query.id: query for query in self.store.lease(self.name, wanted, seconds=LEASE_SECONDS)}
+        taken = self.store.lease(self.name, wanted, seconds=LEASE_SECONDS, overlap=self.overlap)
+        leased = {query.id: query for query in taken}
         self._renewed = self.now()
-        if wide := next((query for query in leased.values() if len(query.options) != 2), None):
+        if wide := next((query for query in taken if len(query.options) > 9), None):
             raise PrefrlError(
-                f"query {wide.id} has {len(wide.options)} options; this window compares two: train with two options"
+                f"query {wide.id} has {len(wide.options)} options; this window shows at most 9: train with fewer"
             )
-        if self.current is not None and self.current.query.id not in leased:
+        if self.current is not None and self.current.kind == "answer" and self.current.query.id not in leased:
             self.current = None  # somebody else has answered it, or it is theirs by now
-        shown = None if self.current is None else self.current.query.id
+        shown = self.current.query.id if self.current is not None and self.current.kind == "answer" else None
         fresh = [query for name, query in leased.items() if name not in self._skipped]
         later = [leased[name] for name in self._skipped if name in leased]
         # Pairs that were taken back stand first, where `undo` has put them.
@@ -123,18 +149,42 @@ class Session:
             self._next()
 
     def _next(self) -> None:
-        self.current = None
-        if self._queue:
+        self.current, check, self._check = None, self._check, None
+        if not self._queue:
+            return
+        if check is not None:
+            self.current = replace(check, number=self._showings)
+        else:
             query = self._queue.pop(0)
-            order = sides(self.id, self._showings)
-            self.current = Showing(query, self._showings, tuple(query.options[i] for i in order))
-            self._showings += 1
+            places = order(self.id, self._showings, len(query.options))
+            self.current = Showing(query, self._showings, tuple(query.options[i] for i in places))
+            self._check = self._planned()
+        self._showings += 1
+
+    def _planned(self) -> Showing | None:
+        """The check that comes after the current query, if the dice want one: known ahead, so that it can be drawn."""
+        chance = np.random.default_rng(np.random.SeedSequence([int(self.id, 16), self._showings, 1])).random()
+        if self.current is not None and chance < self.catches and len(self.current.options) == 2:
+            one = self.current.options[0]
+            return Showing(self.current.query, 0, (one, one), "catch")
+        if chance < self.catches + self.repeats:
+            for given in self._given[: max(0, len(self._given) - REPEAT_AFTER)]:
+                old = given.showing
+                if old.kind == "answer" and old.query.id not in self._repeated:
+                    return Showing(old.query, 0, old.options[::-1], "repeat")
+        return None
+
+    @property
+    def _ahead(self) -> int:
+        """Queries to keep ready."""
+        return max(1, AHEAD // len(self._queue[0].options)) if self._queue else 1
 
     def near(self) -> list[Segment]:
-        """What may be on the screen soon: the current pair, those behind it, and the one answered last."""
-        pairs = [*([self.current.options] if self.current else []), *(query.options for query in self._queue[:AHEAD])]
-        pairs += [given.showing.options for given in self._given[-1:]]
-        return [segment for pair in pairs for segment in pair]
+        """What may be on the screen soon: the current options, a check, those behind them, and those answered last."""
+        shown = [showing.options for showing in (self.current, self._check) if showing is not None]
+        shown += [query.options for query in self._queue[: self._ahead]]
+        shown += [given.showing.options for given in self._given[-1:]]
+        return [segment for options in shown for segment in options]
 
     def touch(self) -> None:
         """The person is there."""
@@ -153,20 +203,20 @@ class Session:
 
     # What a person does
 
-    def answer(self, action: Action, playback: Playback) -> bool:
-        """Store an answer and go on to the next pair; when this returns True, the answer is on the disk.
+    def answer(self, said: Action | Ranking, playback: Playback) -> bool:
+        """Store an answer and go on to what is next; when this returns True, the answer is on the disk.
 
-        False if there is no pair, or if it came too soon. Raises PrefrlError, with the pair still current, if the store
-        cannot be written.
+        False if there is nothing to answer, or if it came too soon. Raises PrefrlError, with the options still
+        current, if the store cannot be written.
         """
         if self.current is None:
             return False
         if self.guarded:
             self.current.ignored += 1
             return False
-        showing, (_, strength) = self.current, ANSWERS[action]
+        showing = self.current
         assert showing.since is not None
-        provenance = {
+        provenance: dict[str, Any] = {
             "session": self.id,
             "showing": showing.number,
             "shown": [option.id for option in showing.options],
@@ -177,22 +227,27 @@ class Session:
             "speed": playback.speed,
             "ignored": showing.ignored,
         }
-        if strength:
-            provenance["strength"] = strength
+        if not isinstance(said, Ranking) and ANSWERS[said][1]:
+            provenance["strength"] = ANSWERS[said][1]
         if note := self.notes.get(showing.query.id):
             provenance["note"] = note
-        self._store(Given(showing, action, provenance))
+        if showing.before is not None:
+            provenance["corrects"] = showing.before.answered_at
+        self._store(Given(showing, said, provenance))
         self._withdrawn.clear()
         return True
 
     def _store(self, given: Given) -> None:
-        mu, _ = ANSWERS[given.action]
-        shown = Query(given.showing.options)  # the store puts weights in its own order
-        self.store.answer(shown, mu, labeler=self.name, provenance=given.provenance)
+        showing = given.showing
+        if showing.kind in ("repeat", "catch"):
+            self._keep_check(given)
+        else:
+            shown = Query(showing.options)  # the store puts weights and places in its own order
+            self.store.answer(shown, given.judgment, labeler=self.name, provenance=given.provenance)
         self._given.append(given)
-        self.notes.pop(given.showing.query.id, None)
-        if given.showing.query.id in self._skipped:
-            self._skipped.remove(given.showing.query.id)
+        self.notes.pop(showing.query.id, None)
+        if showing.query.id in self._skipped:
+            self._skipped.remove(showing.query.id)
         if self._last_answer is not None and self.now() - self._last_answer < _BREAK_SECONDS:
             self._gaps.append(self.now() - self._last_answer)
         self._last_answer = self.now()
@@ -200,42 +255,82 @@ class Session:
         with suppress(PrefrlError):  # the answer is stored; the next look at the store says it again
             self.refresh()
 
+    def _keep_check(self, given: Given, *, withdrawn: bool = False) -> None:
+        showing = given.showing
+        assert showing.kind in ("repeat", "catch")
+        name = f"{self.id}-{given.provenance['showing']}"
+        self.store.check(
+            *(name, "repeat" if showing.kind == "repeat" else "catch", showing.options, given.judgment),
+            labeler=self.name,
+            provenance=given.provenance,
+            withdrawn=withdrawn,
+        )
+        if showing.kind == "repeat":
+            self._repeated.add(showing.query.id)
+
     def skip(self) -> bool:
-        """Put the current pair behind all others."""
+        """Put the current query behind all others; a check is dropped, and a correction leaves the answer as it was."""
         if self.current is None:
             return False
-        name = self.current.query.id
-        self._skipped = [*(other for other in self._skipped if other != name), name]
-        self._queue.append(self.current.query)
+        if self.current.kind == "answer":
+            name = self.current.query.id
+            self._skipped = [*(other for other in self._skipped if other != name), name]
+            self._queue.append(self.current.query)
         self._next()
         self.refresh(at_once=True)
         return True
 
     def undo(self) -> bool:
-        """Take the last answer back and show its pair again, on the same sides.
+        """Take the last answer back and show its options again, in the same order. False if there is none.
 
-        False if there is none; an answer that somebody else has overruled meanwhile is passed over.
+        A correction that is taken back leaves the answer that it corrected.
         """
-        while self._given:
-            given = self._given[-1]
-            mine = self.store.withdraw(
-                given.showing.query, labeler=self.name, provenance={"session": self.id}, seconds=LEASE_SECONDS
-            )
-            self._given.pop()
-            if mine:
-                break
-        else:
+        if not self._given:
             return False
+        given = self._given[-1]
+        showing = given.showing
+        if showing.kind in ("repeat", "catch"):
+            self._keep_check(given, withdrawn=True)
+        elif (before := showing.before) is not None:
+            again = reordered(before.judgment, before.option_ids, [option.id for option in showing.query.options])
+            self.store.answer(
+                showing.query, again, labeler=self.name, provenance={**before.provenance, "session": self.id}
+            )
+        else:
+            how = {"session": self.id}
+            self.store.withdraw(showing.query, labeler=self.name, provenance=how, seconds=LEASE_SECONDS)
+        self._given.pop()
         self._withdrawn.append(given)
         if note := given.provenance.get("note"):
-            self.notes[given.showing.query.id] = note
-        if self.current is not None:
+            self.notes[showing.query.id] = note
+        self._show_instead(showing.query, showing.options, showing.kind, showing.before)
+        return True
+
+    def _show_instead(self, query: Query, options: tuple[Segment, ...], kind: Kind, before: Answer | None) -> None:
+        """Show something else now, and what was on the screen after it."""
+        if self.current is not None and self.current.kind == "answer":
             self._queue.insert(0, self.current.query)
-        self.current = Showing(given.showing.query, self._showings, given.showing.options)
+        elif self.current is not None and self.current.kind != "correction":
+            self._check = self.current
+        self.current = Showing(query, self._showings, options, kind, before)
         self._showings += 1
         with suppress(PrefrlError):  # what matters is stored; the next look at the store says it again
             self.refresh()
-        return True
+
+    def history(self) -> list[Answer]:
+        """What this person has answered, in this sitting and before, the newest first."""
+        return [answer for answer in standing(self.store.answers()) if answer.labeler == self.name][::-1]
+
+    def correct(self, answer: Answer) -> None:
+        """Show what was answered once more, as it stood then; another answer counts instead."""
+        query = self.store.query(answer.query_id)
+        by_id = {option.id: option for option in query.options}
+        shown = answer.provenance.get("shown")
+        known = isinstance(shown, list) and {*shown} == {*by_id}
+        options = tuple(by_id[i] for i in shown) if known and shown is not None else query.options
+        if note := answer.provenance.get("note"):
+            self.notes[query.id] = str(note)
+        self._show_instead(query, options, "correction", answer)
 
     def redo(self) -> bool:
         """Give the answer again that was taken back last."""
@@ -244,15 +339,15 @@ class Session:
         given = self._withdrawn[-1]
         if given.showing.query.id != self.current.query.id:
             return False
-        again = Given(given.showing, given.action, {**given.provenance, "again": True})
+        again = Given(given.showing, given.said, {**given.provenance, "again": True})
         self._store(again)
         self._withdrawn.pop()
         return True
 
     @property
-    def last(self) -> Action | None:
+    def last(self) -> Action | Ranking | None:
         """The answer that `undo` would take back."""
-        return self._given[-1].action if self._given else None
+        return self._given[-1].said if self._given else None
 
     @property
     def given(self) -> int:
@@ -275,7 +370,7 @@ def _count(store: PreferenceStore) -> Counts:
     return Counts(store.asked, len(store), None if age is None else max(0.0, age.total_seconds()))
 
 
-def sides(session: str, showing: int) -> tuple[int, int]:
-    """Which of the two options stands left, then which right, in one showing of a session."""
-    flip = bool(np.random.default_rng(np.random.SeedSequence([int(session, 16), showing])).integers(2))
-    return (1, 0) if flip else (0, 1)
+def order(session: str, showing: int, options: int) -> tuple[int, ...]:
+    """Which option stands first, second, ... in one showing of a session: for two it is a fair coin."""
+    rng = np.random.default_rng(np.random.SeedSequence([int(session, 16), showing]))
+    return tuple(rng.permutation(options).tolist())

@@ -6,20 +6,25 @@ import string
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 import pygame
 
+from prefrl.comparisons import Judgment, Ranking, reordered
 from prefrl.errors import PrefrlError
 from prefrl.segments import Text
-from prefrl.store import PreferenceStore
+from prefrl.store import Answer, PreferenceStore
 from prefrl_labeling import typography
 from prefrl_labeling.ahead import Ahead
 from prefrl_labeling.contents import Content, Draw, Film
+from prefrl_labeling.draft import Draft, spoken
 from prefrl_labeling.guide import Guide
-from prefrl_labeling.keymap import Action, Keymap, spelled
+from prefrl_labeling.keymap import RANKS, Action, Keymap, spelled
+from prefrl_labeling.overlays import Button, History, Past, PracticeScreen
 from prefrl_labeling.panes import text_page, text_rows
 from prefrl_labeling.playback import Playback
-from prefrl_labeling.screen import Button, Screen, layout, render
+from prefrl_labeling.practice import Practice
+from prefrl_labeling.screen import Screen, films, layout, render
 from prefrl_labeling.screens import NO_SCREEN, check_screen
 from prefrl_labeling.session import ANSWERS, Session
 from prefrl_labeling.themes import THEMES
@@ -58,6 +63,8 @@ class Window:
 
     `draw` draws simulator states, in another process. `target` is how many answers are wanted in all; without one it is
     what has been asked. `trainer` says in a few words what the trainer does, and what a person can do about it.
+    `practice` opens the environment for a person to drive; it raises PrefrlError with the reason where that makes no
+    sense. `overlap`, `repeats` and `catches` are those of `Session`.
     """
 
     guide: Guide
@@ -66,6 +73,10 @@ class Window:
     draw: Draw | None
     target: int | None = None
     trainer: Callable[[PreferenceStore], tuple[str, str]] = lambda store: ("", "")
+    practice: Callable[[], Practice] | None = None
+    overlap: int = 1
+    repeats: float = 0.0
+    catches: float = 0.0
     theme: str = "dark"
     scale: float = 1.0
 
@@ -87,11 +98,13 @@ class Window:
         pygame.key.set_repeat()  # off: a key that is held down answers once
         try:
             with Ahead(self.draw) as ahead:
-                sitting = _Sitting(self, Session(store, self.name), ahead)
+                session = Session(store, self.name, overlap=self.overlap, repeats=self.repeats, catches=self.catches)
+                sitting = _Sitting(self, session, ahead)
                 try:
                     sitting.run()
                 finally:
-                    sitting.session.close()
+                    sitting.stop_practice()
+                    session.close()
         finally:
             typography.forget()
             pygame.quit()
@@ -115,8 +128,15 @@ class _Sitting:
         self.window, self.session, self.ahead = window, session, ahead
         self.playback = Playback(0.0, 0.0)
         self.speed = 1.0
-        self.scroll = (0, 0)
-        self.contents: tuple[Content, Content] | None = None
+        self.scroll: tuple[int, ...] = ()
+        self.contents: tuple[Content, ...] | None = None
+        self.draft = Draft()
+        self.past: list[Answer] | None = None  # while earlier answers are looked through
+        self.row = 0
+        self.practice: Practice | None = None
+        self.driven: PracticeScreen | None = None
+        self.held: set[str] = set()
+        self._stepped = 0.0
         self.shown: int | None = None  # number of the showing whose contents these are
         self.saved = ""
         self.help = self.writing = self.closing = False
@@ -138,8 +158,9 @@ class _Sitting:
                 self._look()
             self._settle()
             elapsed, before = now - before, now
-            if elapsed < _STUTTER and not (self.help or self.writing):
+            if elapsed < _STUTTER and not self._covered:
                 self.playback = self.playback.advanced(elapsed)
+            self._drive(now)
             self._draw()
             rest = (_TICK if self._moving() else _IDLE_TICK) - (time.monotonic() - now)
             # A timeout of 0 would wait for ever.
@@ -149,8 +170,13 @@ class _Sitting:
         if self.trouble or self._blind:
             raise PrefrlError(self.trouble or self._blind)
 
+    @property
+    def _covered(self) -> bool:
+        """Whether something else lies over the options."""
+        return self.help or self.writing or self.past is not None or self.driven is not None
+
     def _moving(self) -> bool:
-        return self.ahead.busy or (self.contents is not None and self.playback.playing)
+        return self.ahead.busy or self.practice is not None or (self.contents is not None and self.playback.playing)
 
     def _look(self) -> None:
         """See what is new in the store."""
@@ -167,16 +193,18 @@ class _Sitting:
         current = self.session.current
         number = None if current is None else current.number
         if number != self.shown:
-            self.shown, self.contents, self.scroll = number, None, (0, 0)
+            self.shown, self.contents, self.draft = number, None, Draft()
+            self.scroll = (0,) * (0 if current is None else len(current.options))
             self.note = "" if current is None else self.session.notes.get(current.query.id, "")
             self.writing = False
             self.ahead.want(self.session.near())
         if current is None or self.contents is not None:
             return
-        left, right = (self.ahead.content(option) for option in current.options)
-        if left is not None and right is not None:
-            self.contents = (left, right)
-            films = [content for content in (left, right) if isinstance(content, Film)]
+        contents = [self.ahead.content(option) for option in current.options]
+        ready = tuple(content for content in contents if content is not None)
+        if len(ready) == len(contents):
+            self.contents = ready
+            films = [content for content in ready if isinstance(content, Film)]
             seconds, fps = max((f.seconds for f in films), default=0.0), max((f.fps for f in films), default=0.0)
             self.playback = Playback(seconds, fps, speed=self.speed)
 
@@ -186,7 +214,7 @@ class _Sitting:
         picture, self.buttons = render(self._screen(), surface.get_size(), self.scale)
         surface.blit(picture, (0, 0))
         pygame.display.flip()
-        if self.contents is not None:
+        if self.contents is not None and not self._covered:
             self.session.visible()
 
     def _screen(self) -> Screen:
@@ -195,7 +223,7 @@ class _Sitting:
             guide=self.window.guide,
             keymap=self.window.keymap,
             theme=self.theme,
-            pair=self.contents,
+            options=self.contents,
             playback=self.playback,
             scroll=self.scroll,
             waiting=self._why_nothing(),
@@ -207,11 +235,29 @@ class _Sitting:
             saved=self.saved,
             trainer=self.trainer[0],
             note=self.note,
+            draft=self.draft,
+            correcting=self._correcting(),
+            history=self._history(),
+            practice=self.driven,
             writing=self.writing,
             help=self.help,
             trouble=self.trouble or self._blind,
             pointer=pygame.mouse.get_pos(),
         )
+
+    def _correcting(self) -> str:
+        """What was answered before to what is on the screen, if that is being corrected."""
+        current = self.session.current
+        if current is None or current.before is None:
+            return ""
+        before = current.before
+        shown = [option.id for option in current.options]
+        return said(reordered(before.judgment, before.option_ids, shown), before.provenance.get("strength"))
+
+    def _history(self) -> History | None:
+        if self.past is None:
+            return None
+        return History(tuple(_past(answer) for answer in self.past), self.row)
 
     def _why_nothing(self) -> tuple[str, str, str]:
         """What the screen without a pair says: what is the matter, why, and what happens next."""
@@ -244,21 +290,36 @@ class _Sitting:
         if event.type in (pygame.KEYDOWN, pygame.MOUSEBUTTONDOWN, pygame.MOUSEWHEEL, pygame.MOUSEMOTION):
             self.session.touch()
         if event.type == pygame.MOUSEWHEEL:
-            surface = pygame.display.get_surface()
-            assert surface is not None
-            panes = layout(surface.get_size(), self.scale).panes
-            over = [pane.collidepoint(pygame.mouse.get_pos()) for pane in panes]
-            self._scroll(-3 * event.y, over if any(over) else [True, True])
+            if self.past is not None:
+                self._choose(self.row - event.y)
+            else:
+                over = [pane.collidepoint(pygame.mouse.get_pos()) for pane in self._panes()]
+                self._scroll(-3 * event.y, over if any(over) else [True] * len(over))
         elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 1 and not self.writing:
-            for button in self.buttons:
+            # The newest button lies on top: answers over panes.
+            for button in self.buttons[::-1]:
                 if button.area.collidepoint(event.pos):
-                    self._act(button.action)
+                    self._press(button)
                     break
+        elif event.type == pygame.KEYUP and self.practice is not None:
+            self.held.discard(_NAMES.get(event.key, ""))
         elif event.type == pygame.KEYDOWN:
             if self.writing:
                 self._write(event)
+            elif self.past is not None:
+                self._look_through(event)
+            elif self.driven is not None:
+                self._practice_key(event)
             elif (chord := chord_of(event)) is not None and (action := self.window.keymap.action(chord)) is not None:
                 self._act(action)
+
+    def _press(self, button: Button) -> None:
+        """A click."""
+        if button.row is None:
+            self._act(button.action)
+        else:
+            self.row = button.row
+            self._correct()
 
     def _act(self, action: Action) -> None:
         if self.help:  # no answer to a pair that is covered
@@ -269,23 +330,56 @@ class _Sitting:
         except PrefrlError as error:  # nothing was stored, and the pair is still there
             self.trouble = str(error)
 
+    def _answer(self, given: Action | Ranking) -> None:
+        session = self.session
+        if self.contents is not None and session.answer(given, self.playback):
+            assert session.last is not None
+            self.saved, self.trouble = _in_words(session.last), ""
+
+    def _rank(self, action: Action) -> None:
+        """A step of a ranking; of two options a number says which is better."""
+        assert self.contents is not None
+        options = len(self.contents)
+        if options == 2:
+            if action in RANKS[:2]:
+                self._answer((Action.LEFT_BETTER, Action.RIGHT_BETTER)[RANKS.index(action)])
+        elif action is Action.SAME_PLACE:
+            self.draft = self.draft.joined()
+        elif action is Action.TIE and self.draft.groups:
+            self._keep(self.draft.with_rest(options))
+        elif action is Action.KEEP_RANKING:
+            self._keep(self.draft)
+        elif action in RANKS[:options]:
+            self.draft = self.draft.chosen(RANKS.index(action))
+        elif action in (Action.TIE, Action.CANNOT_TELL):
+            self._answer(action)
+
+    def _keep(self, draft: Draft) -> None:
+        assert self.contents is not None
+        if (ranks := draft.ranks(len(self.contents))) is not None:
+            self._answer(Ranking(ranks))
+
     def _do(self, action: Action) -> None:
         session, playback = self.session, self.playback
-        if action in ANSWERS:
-            if self.contents is not None and session.answer(action, playback):
-                self.saved, self.trouble = _SAVED[action], ""
+        if action in ANSWERS or action in RANKS or action in (Action.SAME_PLACE, Action.KEEP_RANKING):
+            if self.contents is not None and (len(self.contents) > 2 or action in RANKS):
+                self._rank(action)
+            elif action in ANSWERS:
+                self._answer(action)
             return
         match action:
             case Action.SKIP:
                 if not session.guarded:
                     session.skip()
             case Action.UNDO:
-                if session.undo():
+                if self.draft != Draft():
+                    self.draft = self.draft.back()
+                elif session.undo():
                     self.saved, self.trouble = "the last answer is withdrawn", ""
             case Action.REDO:
                 if session.redo():
                     assert session.last is not None
-                    self.saved, self.trouble = _SAVED[session.last], ""
+                    self.saved, self.trouble = _in_words(session.last), ""
             case Action.FLAG:
                 self.writing = self.contents is not None
             case Action.PLAY:
@@ -298,7 +392,7 @@ class _Sitting:
             case Action.FRAME_BACK | Action.FRAME_FORWARD:
                 self.playback = playback.stepped(1 if action is Action.FRAME_FORWARD else -1)
             case Action.SCROLL_UP | Action.SCROLL_DOWN:
-                self._scroll(10 if action is Action.SCROLL_DOWN else -10, [True, True])
+                self._scroll(10 if action is Action.SCROLL_DOWN else -10, [True] * len(self.scroll))
             case Action.LARGER | Action.SMALLER:
                 larger = [scale for scale in SCALES if scale > self.scale]
                 smaller = [scale for scale in SCALES if scale < self.scale]
@@ -306,10 +400,84 @@ class _Sitting:
             case Action.THEME:
                 names = list(THEMES)
                 self.theme = names[(names.index(self.theme) + 1) % len(names)]
+            case Action.HISTORY:
+                self.past, self.row = session.history(), 0
+            case Action.PRACTICE:
+                self._toggle_practice()
             case Action.HELP:
                 self.help = True
             case Action.QUIT:
                 self.closing = True
+
+    # ---- earlier answers -----------------------------------------------------------------------------------------
+
+    def _look_through(self, event: pygame.event.Event) -> None:
+        """A key while the list of earlier answers is shown."""
+        moves = {pygame.K_UP: -1, pygame.K_DOWN: 1, pygame.K_PAGEUP: -10, pygame.K_PAGEDOWN: 10}
+        if event.key in moves:
+            self._choose(self.row + moves[event.key])
+        elif event.key in (pygame.K_HOME, pygame.K_END):
+            self._choose(0 if event.key == pygame.K_HOME else len(self.past or ()))
+        elif event.key in (pygame.K_RETURN, pygame.K_KP_ENTER):
+            self._correct()
+        elif event.key == pygame.K_ESCAPE or self.window.keymap.action(chord_of(event) or "") is Action.HISTORY:
+            self.past = None
+
+    def _choose(self, row: int) -> None:
+        self.row = min(max(0, row), max(0, len(self.past or ()) - 1))
+
+    def _correct(self) -> None:
+        """Show the chosen answer's options once more."""
+        past, self.past = self.past, None
+        try:
+            if past:
+                self.session.correct(past[self.row])
+        except PrefrlError as error:
+            self.trouble = str(error)
+
+    # ---- practice ------------------------------------------------------------------------------------------------
+
+    def _toggle_practice(self) -> None:
+        if self.driven is not None:
+            self.stop_practice()
+            return
+        self.held.clear()
+        try:
+            if self.window.practice is None:
+                raise PrefrlError("There is no environment to drive here.")
+            self.practice = self.window.practice()
+            self.driven = PracticeScreen(self.practice.reset(), self.practice.keys, frozenset(), "")
+            self._stepped = time.monotonic()
+        except PrefrlError as error:
+            self.stop_practice()
+            self.driven = PracticeScreen(None, (), frozenset(), str(error))
+
+    def _practice_key(self, event: pygame.event.Event) -> None:
+        name, action = _NAMES.get(event.key, ""), self.window.keymap.action(chord_of(event) or "")
+        if self.practice is not None and name in dict(self.practice.keys):
+            self.held.add(name)
+        elif action is Action.PRACTICE or event.key == pygame.K_ESCAPE:
+            self.stop_practice()
+        elif event.key == pygame.K_r and self.practice is not None:
+            self.practice.reset()
+
+    def _drive(self, now: float) -> None:
+        """One step, if it is time for one."""
+        if self.practice is None or now - self._stepped < 1 / self.practice.fps:
+            return
+        self._stepped = now
+        held = frozenset(self.held)
+        try:
+            self.driven = PracticeScreen(self.practice.step(held), self.practice.keys, held, "")
+        except PrefrlError as error:
+            self.stop_practice()
+            self.driven = PracticeScreen(None, (), frozenset(), str(error))
+
+    def stop_practice(self) -> None:
+        """Back to work."""
+        if self.practice is not None:
+            self.practice.close()
+        self.practice = self.driven = None
 
     def _write(self, event: pygame.event.Event) -> None:
         """The note of a flag, letter by letter."""
@@ -328,20 +496,49 @@ class _Sitting:
         elif (typed := getattr(event, "unicode", "")).isprintable():
             self.note += typed
 
-    def _scroll(self, lines: int, sides: list[bool]) -> None:
-        if self.contents is None:
-            return
+    def _panes(self) -> tuple[pygame.Rect, ...]:
         surface = pygame.display.get_surface()
         assert surface is not None
-        panes = layout(surface.get_size(), self.scale).panes
+        count = len(self.contents or (0, 0))
+        return layout(surface.get_size(), self.scale, count, films=films(self.contents)).panes
+
+    def _scroll(self, lines: int, which: list[bool]) -> None:
+        if self.contents is None:
+            return
         places = []
-        for content, pane, here, at in zip(self.contents, panes, sides, self.scroll, strict=True):
+        for content, pane, here, at in zip(self.contents, self._panes(), which, self.scroll, strict=True):
             most = 0
             if isinstance(content, Text):
                 width = pane.width - round(24 * self.scale)
                 most = max(0, len(text_rows(content, width, self.scale)) - text_page(pane, self.scale))
             places.append(min(max(0, at + lines), most) if here else at)
-        self.scroll = (places[0], places[1])
+        self.scroll = tuple(places)
+
+
+def _in_words(given: Action | Ranking) -> str:
+    return spoken(given.ranks) if isinstance(given, Ranking) else _SAVED[given]
+
+
+def said(judgment: Judgment, strength: object) -> str:
+    """An answer in words; the options are as they stand on the screen."""
+    if isinstance(judgment, Ranking):
+        return spoken(judgment.ranks)
+    if judgment is None:
+        return "cannot tell"
+    if len(judgment) != 2:
+        return ", ".join(f"{weight:.0%}" for weight in judgment)
+    if judgment[0] == judgment[1]:
+        return "equally good"
+    side = "left" if judgment[0] > judgment[1] else "right"
+    return f"{side} is much better" if strength == 2 else f"{side} is better"
+
+
+def _past(answer: Answer) -> Past:
+    shown = answer.provenance.get("shown")
+    ids = shown if isinstance(shown, list) and {*shown} == {*answer.option_ids} else list(answer.option_ids)
+    when = datetime.fromisoformat(answer.answered_at).astimezone().strftime("%Y-%m-%d  %H:%M:%S")
+    words = said(reordered(answer.judgment, answer.option_ids, ids), answer.provenance.get("strength"))
+    return Past(when, words, str(answer.provenance.get("note", "")))
 
 
 def _sentence(words: str) -> str:

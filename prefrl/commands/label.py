@@ -15,6 +15,7 @@ from prefrl.errors import PrefrlError
 if TYPE_CHECKING:
     import numpy as np
 
+    from prefrl.control.practice import Driving
     from prefrl.control.rendering import Renderer, Scene
     from prefrl.segments import SimulatorStates
     from prefrl.store import PreferenceStore
@@ -36,6 +37,14 @@ class Label:
     """Colors; contrast is white and bright colors on black. The key T changes them, too."""
     scale: float = 1.0
     """Size of letters and of the window, 1 to 4. The keys + and - change the letters, too."""
+    overlap: int = 1
+    """How many people may answer one question. With more than 1 you also get what others have answered, after what
+    nobody has; the mean of the answers trains, and `prefrl labels` says how far people agree."""
+    repeats: float = 0.05
+    """Share of questions that come a second time, at least 20 answers later and with sides swapped: to see how far a
+    person agrees with themselves. They never train; 0 turns them off."""
+    catches: float = 0.01
+    """Share of showings that are one clip on both sides, which should be a tie. They never train; 0 turns them off."""
     size: int = 320
     """Width and height in pixels at which simulator states are drawn, before they are fitted into the window: larger is
     sharper and takes longer."""
@@ -47,6 +56,11 @@ class Label:
             raise PrefrlError(f"--scale must be between 1 and 4, got {self.scale:g}")
         if not 16 <= self.size <= 2048:
             raise PrefrlError(f"--size must be between 16 and 2048 pixels, got {self.size}")
+        if self.overlap < 1:
+            raise PrefrlError(f"--overlap must be at least 1, got {self.overlap}")
+        for name, share in (("repeats", self.repeats), ("catches", self.catches)):
+            if not 0 <= share <= 0.5:
+                raise PrefrlError(f"--{name} must be a share between 0 and 0.5, got {share:g}")
         store_path = self.run_folder if self.run_folder.is_file() else self.run_folder / "preferences.db"
         config = _config(store_path)
         os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
@@ -60,7 +74,7 @@ class Label:
         except ImportError as error:
             raise PrefrlError(f"the labeling window needs pygame-ce ({error}): pip install 'prefrl[label]'") from error
         from prefrl.commands.guides import guide_of
-        from prefrl.store import PreferenceStore
+        from prefrl.store import PreferenceStore, standing
         from prefrl_labeling.keymap import default_keymap, read_keymap
         from prefrl_labeling.screens import check_screen
 
@@ -73,14 +87,18 @@ class Label:
             draw=DrawStates(self.size, self.renderer),
             target=config.get("labels") if config.get("reward") == "learned" else None,
             trainer=partial(describe_trainer, folder=store_path.parent),
+            practice=partial(open_practice, config, self.size, self.renderer),
+            overlap=self.overlap,
+            repeats=self.repeats,
+            catches=self.catches,
             theme=self.theme,
             scale=self.scale,
         )
         with PreferenceStore(store_path) as store:
-            before = len(store.answers())
+            before = {answer.id for answer in standing(store.answers())}
             opened.attend(store)
-            given = [answer for answer in store.answers()[before:] if answer.labeler == opened.name]
-            kept = len([a for a in given if not a.withdrawn]) - len([a for a in given if a.withdrawn])
+            now = [answer for answer in standing(store.answers()) if answer.labeler == opened.name]
+            kept = sum(answer.id not in before for answer in now)
             what = f"{kept} {'answer' if kept == 1 else 'answers'} by {opened.name}"
             print(f"{what} saved in {store_path}; {store.asked - len(store)} are waiting")
         return 0
@@ -102,6 +120,18 @@ def describe_trainer(store: "PreferenceStore", *, folder: Path) -> tuple[str, st
             return "the trainer waits for answers", ""
         case _:
             return "the trainer is learning", "When this round is learned it asks about what the agent does then."
+
+
+def open_practice(config: dict[str, Any], size: int, renderer: Literal["auto", "gl", "software"]) -> "Driving":
+    """The run's environment, to be driven. Raises PrefrlError with the reason where it cannot be."""
+    from prefrl.control.practice import Driving
+    from prefrl.control.rendering import renderer_for
+    from prefrl.control.tasks import find_task
+
+    if "env_id" not in config:
+        raise PrefrlError("There is no environment here that could be driven.")
+    task = find_task(config["task"], clip_seconds=float(config.get("clip_seconds", 1.5)))
+    return Driving(task, size=size, renderer=renderer_for(task.env_id, renderer))
 
 
 def _config(store_path: Path) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from prefrl.commands.quality import remarks
+from prefrl.commands import exchange
+from prefrl.commands.quality import agreement_between, liking, remarks
 from prefrl.commands.statistics import wilson95
 from prefrl.errors import PrefrlError
 
@@ -26,36 +27,78 @@ PAUSE_SECONDS = 300.0  # a longer silence between two answers of one labeler is 
 
 @dataclass(frozen=True)
 class Labels:
-    """Count the answers of a run: by whom, how fast, how carefully, and how often they agree with the true reward."""
+    """Count the answers of a run: by whom, how fast, how carefully, how far people agree; merge, export and import."""
 
     store: tyro.conf.Positional[Path]
     """A run's folder, or a preferences.db."""
+    merge: Path | None = None
+    """Take over the questions and answers of another run's folder or preferences.db. Doing it twice changes nothing."""
     export: Path | None = None
     """Write every answer to this file, one JSON object a line, the oldest first."""
+    import_: Annotated[Path | None, tyro.conf.arg(name="import")] = None
+    """Read answers from such a file, or from lines of prompt, chosen and rejected whose texts were asked about here.
+    Doing it twice changes nothing."""
+    export_text: Path | None = None
+    """Write decided comparisons of texts to this file, as lines of prompt, chosen and rejected."""
+    name: str = "import"
+    """Who gave imported answers that do not say so."""
 
     def run(self) -> int:
-        path = self.store / "preferences.db" if self.store.is_dir() else self.store
-        if not path.is_file():
-            raise PrefrlError(f"no comparisons are stored at {path}; name a run's folder, or its preferences.db")
+        path = find_store(self.store)
         from rich.console import Console
 
         from prefrl.store import PreferenceStore
 
+        console = Console(highlight=False)
         with PreferenceStore(path) as store:
+            if self.merge is not None:
+                with PreferenceStore(find_store(self.merge)) as other:
+                    queries, answers, checks = store.merge(other)
+                console.print(
+                    f"merged {self.merge}: {queries} new questions, {answers} answers, {checks} checks", soft_wrap=True
+                )
+            if self.import_ is not None:
+                new, read = exchange.read_answers(self.import_, store, name=self.name)
+                console.print(f"{new} of {read} answers of {self.import_} are new here", soft_wrap=True)
             log = store.answers()
-            newest = [a for a in {answer.query_id: answer for answer in log}.values() if not a.withdrawn]
-            returns = true_returns(store, log)
-            console = Console(highlight=False)
-            _summarize(console, store.asked, log, newest)
-            if newest:
-                console.print(_by_labeler(newest, returns))
-            for name in sorted({answer.labeler for answer in newest}):
-                for remark in remarks(name, [answer for answer in newest if answer.labeler == name]):
-                    console.print(remark, soft_wrap=True, markup=False)
+            _report(console, store, log)
             if self.export is not None:
-                _export(self.export, log, newest, returns)
+                exchange.write_lines(self.export, _lines(log, true_returns(store, log)))
                 console.print(f"{len(log)} answers written to {self.export}", soft_wrap=True)
+            if self.export_text is not None:
+                pairs = list(exchange.text_pairs(store, standing_of(log)))
+                exchange.write_lines(self.export_text, map(json.dumps, pairs))
+                console.print(f"{len(pairs)} comparisons of texts written to {self.export_text}", soft_wrap=True)
         return 0
+
+
+def find_store(path: Path) -> Path:
+    """The file of a run's folder, or the file itself. Raises PrefrlError if there is none."""
+    found = path / "preferences.db" if path.is_dir() else path
+    if not found.is_file():
+        raise PrefrlError(f"no comparisons are stored at {found}; name a run's folder, or its preferences.db")
+    return found
+
+
+def standing_of(log: list[Answer]) -> list[Answer]:
+    """The newest answer of each labeler to each query."""
+    from prefrl.store import standing
+
+    return standing(log)
+
+
+def _report(console: Any, store: PreferenceStore, log: list[Answer]) -> None:
+    newest = standing_of(log)
+    _summarize(console, store.asked, len(store), log, newest)
+    if newest:
+        console.print(_by_labeler(newest, true_returns(store, log)))
+    checks = store.checks()
+    for name in sorted({answer.labeler for answer in newest}):
+        own = [answer for answer in newest if answer.labeler == name]
+        for remark in remarks(name, own, [check for check in checks if check.labeler == name]):
+            console.print(remark, soft_wrap=True, markup=False)
+    if len({answer.labeler for answer in newest}) > 1:
+        console.print(agreement_between(newest), soft_wrap=True, markup=False)
 
 
 def true_returns(store: PreferenceStore, answers: list[Answer]) -> dict[str, float | None]:
@@ -70,19 +113,21 @@ def true_returns(store: PreferenceStore, answers: list[Answer]) -> dict[str, flo
 def agreement(answers: list[Answer], returns: dict[str, float | None]) -> tuple[int, int]:
     """How many answers prefer the option of the highest true return, and among how many.
 
-    Ties, "cannot tell" and options of equal or unknown return are left out.
+    Of a ranking it is the first place that counts. Ties, "cannot tell" and options of equal or unknown return are left
+    out.
     """
     agreed = judged = 0
     for answer in answers:
         values = [returns[option] for option in answer.option_ids]
-        if answer.mu is None or any(value is None for value in values):
+        weights = liking(answer.judgment)
+        if weights is None or any(value is None for value in values):
             continue
         known = [value for value in values if value is not None]
-        liked, best = max(answer.mu), max(known)
-        if answer.mu.count(liked) > 1 or known.count(best) > 1:
+        liked, best = max(weights), max(known)
+        if weights.count(liked) > 1 or known.count(best) > 1:
             continue
         judged += 1
-        agreed += answer.mu.index(liked) == known.index(best)
+        agreed += weights.index(liked) == known.index(best)
     return agreed, judged
 
 
@@ -94,15 +139,23 @@ def seconds_per_answer(answers: list[Answer]) -> float | None:
     return statistics.median(gaps) if len(gaps) >= max(1, len(times) // 2) else None
 
 
-def _summarize(console: Any, asked: int, log: list[Answer], newest: list[Answer]) -> None:
-    kinds = Counter("cannot tell" if a.mu is None else "tie" if len(set(a.mu)) == 1 else "decided" for a in newest)
-    waiting = asked - len(newest)
+def _kind(answer: Answer) -> str:
+    if answer.ranks is not None:
+        return "ranking"
+    return "cannot tell" if answer.mu is None else "tie" if len(set(answer.mu)) == 1 else "decided"
+
+
+def _summarize(console: Any, asked: int, answered: int, log: list[Answer], newest: list[Answer]) -> None:
+    kinds = Counter(map(_kind, newest))
+    rankings = f", {kinds['ranking']} rankings" if kinds["ranking"] else ""
     console.print(
-        f"[bold]{asked}[/bold] asked, [bold]{len(newest)}[/bold] answered, {waiting} waiting\n"
-        f"{kinds['decided']} decided, {kinds['tie']} ties, {kinds['cannot tell']} cannot tell"
+        f"[bold]{asked}[/bold] asked, [bold]{answered}[/bold] answered, {asked - answered} waiting\n"
+        f"{kinds['decided']} decided, {kinds['tie']} ties, {kinds['cannot tell']} cannot tell{rankings}"
     )
+    if more := len(newest) - answered:
+        console.print(f"{more} answers are second opinions on what others have answered; the mean of them trains")
     if changed := len(log) - len(newest):
-        console.print(f"{changed} more were changed or withdrawn later; only the newest answer to a query counts")
+        console.print(f"{changed} more were changed or withdrawn later; a labeler's newest answer to a query counts")
 
 
 def _by_labeler(answers: list[Answer], returns: dict[str, float | None]) -> Any:
@@ -122,35 +175,28 @@ def _by_labeler(answers: list[Answer], returns: dict[str, float | None]) -> Any:
         table.add_row(
             name,
             str(len(own)),
-            str(sum(a.mu is not None and len(set(a.mu)) == 1 for a in own)),
-            str(sum(a.mu is None for a in own)),
+            str(sum(_kind(a) == "tie" for a in own)),
+            str(sum(_kind(a) == "cannot tell" for a in own)),
             "-" if pace is None else f"{pace:.1f}",
             f"{agreed} of {judged}: {agreed / judged:.1%} ({low:.1%} to {high:.1%})" if judged else "-",
         )
     return table
 
 
-def _lines(log: list[Answer], newest: list[Answer], returns: dict[str, float | None]) -> Iterator[str]:
-    counted = {id(answer) for answer in newest}
+def _lines(log: list[Answer], returns: dict[str, float | None]) -> Iterator[str]:
+    counted = {answer.id for answer in standing_of(log)}
     for answer in log:
         yield json.dumps(
             {
                 "query": answer.query_id,
                 "options": answer.option_ids,
                 "mu": answer.mu,
+                "ranks": answer.ranks,
                 "labeler": answer.labeler,
                 "answered_at": answer.answered_at,
-                "superseded": id(answer) not in counted,
+                "superseded": answer.id not in counted,
                 "withdrawn": answer.withdrawn,
                 "true_returns": [returns[option] for option in answer.option_ids],
                 "provenance": dict(answer.provenance),
             }
         )
-
-
-def _export(path: Path, log: list[Answer], newest: list[Answer], returns: dict[str, float | None]) -> None:
-    from prefrl.files import write_atomically
-
-    if not path.parent.is_dir():
-        raise PrefrlError(f"no folder {path.parent} to write {path.name} in; create it first")
-    write_atomically(path, "".join(line + "\n" for line in _lines(log, newest, returns)))

@@ -34,6 +34,10 @@ class Progress:
     def __enter__(self) -> "Progress":
         c = self._config
         what = f"{c['labels']} comparisons by {c['labeler']} of clips of {c['clip_steps'] / c['fps']:.1f} s"
+        if c["labeler"] == "recorded":
+            what = f"{c['labels']} recorded answers of {c['labels_from']} (nobody is asked)"
+        elif c["loop"].get("options", 2) > 2:
+            what = f"{c['labels']} rankings of {c['loop']['options']}" + what.removeprefix(f"{c['labels']} comparisons")
         if c["reward"] == "true":
             what = "its own reward (the baseline)"
         self._console.print(

@@ -21,8 +21,15 @@ class Train:
     task: tyro.conf.Positional[str]
     """hopper, walker, swimmer, cheetah, ant, reacher, double-pendulum, pendulum, moving-dot, or any Gymnasium id with
     vector observations and a Box or Discrete action space (Pusher-v5, module:Id-v0)."""
-    labels: int = 700
-    """How many comparisons to ask for in all."""
+    labels: int | None = None
+    """How many questions to ask in all, 700 by default. With --labels-from: how many of the recorded ones to learn
+    from, the first ones asked; all by default."""
+    labels_from: Path | None = None
+    """Ask nobody: learn from the answers recorded in this run's folder or preferences.db. They are copied into the new
+    run, all before its first round; the policy then learns from them alone."""
+    options: int = 2
+    """How many clips a question shows, 2 to 9: two are compared, more are ranked, ties allowed, by people and by the
+    oracle. A ranking of K is learned from as K - 1 nested choices."""
     steps: int = 1_000_000
     """Environment steps in all, rounded up to whole rounds."""
     seed: int = 0
@@ -85,10 +92,33 @@ class Train:
         return carry_out(folder, quiet=self.quiet)
 
     def _name(self) -> str:
-        what = "true" if self.reward == "true" else f"{self.labels}-{self.labeler}"
+        what = "true" if self.reward == "true" else f"{self._labels()}-{self._labeler()}"
+        what += f"-of{self.options}" if self.options > 2 else ""
         return f"{self.task.replace(':', '-').replace('/', '-')}-{self.algo}-{what}-seed{self.seed}"
 
+    def _labeler(self) -> str:
+        return self.labeler if self.labels_from is None else "recorded"
+
+    def _labels(self) -> int:
+        """How many questions there will be. Raises PrefrlError if fewer are recorded."""
+        if self.labels_from is None:
+            return 700 if self.labels is None else self.labels
+        from prefrl.commands.labels import find_store
+        from prefrl.store import PreferenceStore
+
+        with PreferenceStore(find_store(self.labels_from)) as store:
+            recorded = len(store)
+        if recorded < (self.labels or 1):
+            raise PrefrlError(f"{self.labels_from} holds {recorded} answers, but --labels asks for {self.labels or 1}")
+        return self.labels or recorded
+
     def _check(self) -> None:
+        if self.labels_from is not None and (self.labeler != "oracle" or self.reward == "true"):
+            raise PrefrlError(
+                "--labels-from learns from recorded answers, so nobody is asked: leave out --labeler and --reward"
+            )
+        if not 2 <= self.options <= 9:
+            raise PrefrlError(f"--options must be between 2 and 9, got {self.options}")
         if self.open_window:
             if self.labeler != "people":
                 raise PrefrlError("--open-window is for --labeler people; an oracle needs no window")
@@ -96,7 +126,7 @@ class Train:
 
             check_screen()
         for name, value, least in (
-            ("labels", self.labels, 1),
+            ("labels", 1 if self.labels is None else self.labels, 1),
             ("steps", self.steps, 1),
             ("seed", self.seed, 0),
             ("members", self.members, 1),
@@ -143,10 +173,11 @@ class Train:
             1,
         )
         steps_per_round = rollout * per_round
-        needed = self.labels * task.clip_steps
+        labels = self._labels()
+        needed = 0 if self.labels_from is not None else labels * task.clip_steps
         if self.reward == "learned" and needed > self.steps:
             raise PrefrlError(
-                f"{self.labels} comparisons of clips of {task.clip_steps} steps need {needed:,} steps, one new clip "
+                f"{labels} comparisons of clips of {task.clip_steps} steps need {needed:,} steps, one new clip "
                 f"each, but --steps is {self.steps:,}: ask --labels {self.steps // task.clip_steps}, or train longer"
             )
         # Enough clips of the random policy to ask about, but at most a tenth of the run.
@@ -156,9 +187,16 @@ class Train:
         rounds = math.ceil(max(1, self.steps - warmup) / steps_per_round)
         updates = self.fit_updates or math.ceil(UPDATES_PER_STEP * steps_per_round)
         fit = FitConfig(noise=self.noise, updates=updates)
+        loop = LoopConfig(warmup_steps=warmup, steps_per_round=steps_per_round, options=self.options, fit=fit)
         options = asdict(self)
+        if self.labels_from is not None:
+            from prefrl.commands.labels import find_store
+
+            options["labels_from"] = str(find_store(self.labels_from).resolve())
+        options |= {"labels": labels, "labeler": self._labeler()}
         for name in (
             "out",
+            "options",
             "quiet",
             "open_window",
             "fit_updates",
@@ -172,5 +210,5 @@ class Train:
             "rounds": rounds,
             "oracle": asdict(oracle) | {"beta": str(oracle.beta)},  # JSON has no infinity
             "learner": asdict(learner),
-            "loop": asdict(LoopConfig(warmup_steps=warmup, steps_per_round=steps_per_round, fit=fit)),
+            "loop": asdict(loop),
         }

@@ -4,6 +4,7 @@ import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from prefrl.ensemble import RewardEnsemble
 from prefrl.errors import Interrupted, PrefrlError
 from prefrl.files import write_json
 from prefrl.fitting import FitConfig
-from prefrl.labelers import Labeler, Oracle, People
+from prefrl.labelers import Labeler, Oracle, People, Recorded
 from prefrl.loop import LoopConfig, train, train_baseline
 from prefrl.runs import Run, only_process, read_config
 from prefrl.schedule import label_plan
@@ -96,12 +97,16 @@ def _train(run: Run, config: dict[str, Any], progress: Progress) -> dict[str, An
                     f"prefrl label {run.folder}", run.pause, progress.note, config.get("when_short", "block")
                 )
             rounds, per_round = config["rounds"], loop.steps_per_round
+            plan = label_plan(config["labels"], rounds * per_round, per_round, upfront=config["upfront"])
+            if config["labeler"] == "recorded":
+                source, plan = Path(config["labels_from"]), [0] * rounds
+                labeler = Recorded(source, config["labels"], partial(check_recorded, learner=learner))
             train(
                 learner,
                 ensemble,
                 store,
                 labeler,
-                plan=label_plan(config["labels"], rounds * per_round, per_round, upfront=config["upfront"]),
+                plan=plan,
                 acquisition=ACQUISITIONS[config["acquisition"]],
                 config=loop,
                 run=run,
@@ -143,6 +148,22 @@ def _told(store: PreferenceStore) -> Iterator[None]:
             store.beat("stopped")
         raise
     store.beat("finished")
+
+
+def check_recorded(store: PreferenceStore, *, learner: ControlLearner) -> None:
+    """Raise PrefrlError unless recorded segments look like this learner's."""
+    answers = store.answers()
+    if not answers:
+        return
+    segment = store.segment(answers[0].option_ids[0])
+    space = learner.venv.action_space
+    wanted = learner.venv.observation_space.shape, space.shape
+    found = segment.obs.shape[1:], segment.act.shape[1:]
+    if found != wanted:
+        raise PrefrlError(
+            f"{store.path} was answered about observations of shape {found[0]} and actions of shape {found[1]}, but "
+            f"{learner.task.name} has {wanted[0]} and {wanted[1]}: the answers belong to another task"
+        )
 
 
 def build_task(config: dict[str, Any]) -> Task:
