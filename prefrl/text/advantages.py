@@ -1,4 +1,4 @@
-"""From rewards to advantages: what each token of an answer was worth. B answers, T tokens, G prompts, K answers each."""
+"""From rewards to advantages: B answers of T tokens, or G prompts with K answers each."""
 
 import torch
 from torch import Tensor

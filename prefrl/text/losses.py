@@ -1,4 +1,4 @@
-"""Losses of the policy, its value function, and preferences without a reward. B answers, T tokens, N queries, K options."""
+"""Losses of the policy, of its value function, and of preferences without a reward. B answers, T tokens."""
 
 import torch
 from torch import Tensor
