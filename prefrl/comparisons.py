@@ -52,6 +52,7 @@ class Comparison:
 
     options: tuple[Segment, ...]  # K >= 2
     mu: tuple[float, ...]  # [K], sums to 1: (1, 0), (.5, .5), (.73, .27), (0, 1, 0, 0)
+    ranking: str = ""  # names the ranking that this is one pair of; its pairs are fitted together and count as one
 
     def __post_init__(self) -> None:
         check_mu(self.mu, len(self.options))
@@ -112,3 +113,19 @@ def from_ranking(options: Sequence[Segment], best_to_worst: Sequence[int]) -> li
         raise ValueError(f"{list(best_to_worst)} does not rank {len(options)} options, each once, at least 2")
     ranked = tuple(options[i] for i in best_to_worst)
     return [Comparison(ranked[i:], (1.0,) + (0.0,) * (len(ranked) - i - 1)) for i in range(len(ranked) - 1)]
+
+
+def ranked_pairs(options: Sequence[Segment], ranks: Sequence[float]) -> list[Comparison]:
+    """A ranking as all its pairs, at most K (K - 1) / 2, which are fitted together (InstructGPT, section 3.5).
+
+    `ranks` [K] gives each option's rank, the lowest is best; pairs of equal rank are dropped.
+    """
+    name = Query(tuple(options)).id
+    if len(ranks) != len(options):
+        raise ValueError(f"a ranking needs one rank an option: {len(ranks)} != {len(options)}")
+    ordered = sorted(zip(ranks, range(len(options)), strict=True))
+    return [
+        Comparison((options[i], options[j]), (1.0, 0.0), ranking=name)
+        for (better, i), (worse, j) in itertools.combinations(ordered, 2)
+        if better < worse
+    ]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from prefrl.acquisition import disagreement, entropy, information_gain, uniform
 from prefrl.choice import choice_log_probs, choice_loss
-from prefrl.comparisons import Comparison, Query, check_mu, from_ranking, propose, query_id, select
+from prefrl.comparisons import Comparison, Query, check_mu, from_ranking, propose, query_id, ranked_pairs, select
 from prefrl.segments import Segment, SegmentBatch
 
 
@@ -188,3 +188,18 @@ def test_all_rankings_together_are_certain(returns: list[float]) -> None:
 def test_what_ranks_nothing(ranking: list[int]) -> None:
     with pytest.raises(ValueError, match="does not rank 2 options"):
         from_ranking((segment(0), segment(1)), ranking)
+
+
+# Rankings as pairs
+
+
+def test_a_ranking_becomes_all_its_pairs_and_ties_are_dropped() -> None:
+    a, b, c, d = options = [segment(i) for i in range(4)]
+    pairs = ranked_pairs(options, [2, 1, 2, 4])  # b, then a and c, then d
+    assert [p.options for p in pairs] == [(b, a), (b, c), (b, d), (a, d), (c, d)]
+    assert {p.mu for p in pairs} == {(1.0, 0.0)}
+    assert {p.ranking for p in pairs} == {Query((d, c, b, a)).id}
+    assert len(ranked_pairs(options, [0, 1, 2, 3])) == 6
+    assert ranked_pairs([a, b], [1, 1]) == []
+    with pytest.raises(ValueError, match="one rank an option: 3 != 4"):
+        ranked_pairs(options, [1, 2, 3])
