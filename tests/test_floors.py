@@ -15,7 +15,7 @@ PACKAGES = {"prefrl": ROOT, "prefrl_envs": ROOT / "envs", "prefrl_labeling": ROO
 
 FLOORS = {
     0: ["errors", "segments", "comparisons", "choice", "acquisition"],
-    1: ["ensemble", "files", "fitting", "labelers", "provenance", "schedule", "segment_bytes", "store"],
+    1: ["ensemble", "files", "fitting", "labelers", "provenance", "schedule", "segment_bytes", "state_files", "store"],
     2: ["loop", "runs"],
     3: ["control", "text"],
     4: ["commands"],

@@ -47,6 +47,11 @@ class LanguageModel:
         return int(self.tokenizer.eos_token_id)
 
     @property
+    def width(self) -> int:
+        """Numbers in a hidden state."""
+        return int(self.causal.get_input_embeddings().weight.shape[1])  # type: ignore[union-attr,index]
+
+    @property
     def context(self) -> int:
         """The most tokens that it can read."""
         return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", 2**31))
