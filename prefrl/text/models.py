@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor, nn
 from transformers import (
     AutoModelForCausalLM,
@@ -49,7 +49,7 @@ class LanguageModel:
     @property
     def width(self) -> int:
         """Numbers in a hidden state."""
-        return int(self.causal.get_input_embeddings().weight.shape[1])  # type: ignore[union-attr,index]
+        return int(self.causal.get_input_embeddings().weight.shape[1])  # type: ignore[index]
 
     @property
     def context(self) -> int:
@@ -226,26 +226,10 @@ def tiny_model(vocabulary: Sequence[str], config: TinyConfig, *, seed: int) -> L
 
 
 def word_tokenizer(vocabulary: Sequence[str], *, context: int) -> PreTrainedTokenizerFast:
-    """Words, punctuation marks and line ends, one token each; the end token also begins every text."""
+    """A token for each word between spaces, marks being words too; the end token also begins every text."""
     words = [UNKNOWN, PAD, END, *(word for word in dict.fromkeys(vocabulary) if word not in (UNKNOWN, PAD, END))]
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token=UNKNOWN))
-    tokenizer.normalizer = normalizers.Replace(Regex(r"[^\S\n]+"), " ")
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(" ", "removed"),
-            pre_tokenizers.Split(Regex(r"\n|[^\w\s'-]"), "isolated"),
-        ]
-    )
-    # Spaces are put back but where English has none.
-    tokenizer.decoder = decoders.Sequence(
-        [
-            decoders.WordPiece(prefix="##", cleanup=True),
-            decoders.Fuse(),
-            decoders.Replace(" :", ":"),
-            decoders.Replace(" ;", ";"),
-            decoders.Replace(Regex(r" ?\n ?"), "\n"),
-        ]
-    )
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.post_processor = processors.TemplateProcessing(single=f"{END} $A", special_tokens=[(END, 2)])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
