@@ -43,15 +43,22 @@ def as_batch(prompts: Sequence[Sequence[int]], answers: Answers, each: int = 1) 
 
 
 def count_gold(prompt: str, answer: str) -> float:
-    """What the tests' world likes: low words, w0 to w4, and no others."""
-    words = answer.split()
-    return float(sum(1 if w in WORDS[:5] else -1 for w in words)) / 8
+    """What the tests' world likes: w0 to w4. A word drawn at random is worth nothing, and so is ending early."""
+    return float(sum(3 if w in WORDS[:5] else -1 for w in answer.split())) / 8
 
 
 def small(algo: Algorithm = "ppo", **settings: Any) -> TextConfig:
     """A learner that is quick to run."""
     return replace(
-        TextConfig(algo, batch_size=32, minibatch_size=16, most_tokens=8, learning_rate=3e-3, value_learning_rate=3e-3),
+        TextConfig(
+            algo,
+            batch_size=32,
+            minibatch_size=16,
+            most_tokens=8,
+            learning_rate=3e-3,
+            value_learning_rate=3e-3,
+            missing_end_penalty=0.0,
+        ),
         **settings,
     )
 

@@ -91,13 +91,15 @@ def read_prompts(path: Path, lm: LanguageModel) -> list[Prompt]:
     return _some([Prompt(text, tuple(encode_prompt(lm, text))) for text in texts], path, "prompt")
 
 
+def read_texts(path: Path) -> list[str]:
+    """`{"text": ...}` a line."""
+    return _some([text_field(row, "text") for row in rows(path)], path, "document")
+
+
 def read_documents(path: Path, lm: LanguageModel) -> list[list[int]]:
-    """`{"text": ...}` a line, as tokens that end with the end token."""
-    found = []
-    for row in rows(path):
-        ids = lm.tokenizer(text_field(row, "text"))["input_ids"]
-        found.append(ids if ids[0] == lm.end else [*ids, lm.end])  # one end token between two documents
-    return _some(found, path, "document")
+    """`{"text": ...}` a line, as tokens with one end token between two documents."""
+    found: list[list[int]] = lm.tokenizer(read_texts(path))["input_ids"]
+    return [ids if ids and ids[0] == lm.end else [*ids, lm.end] for ids in found]
 
 
 def read_demonstrations(path: Path, lm: LanguageModel) -> list[Segment]:
@@ -185,3 +187,18 @@ def as_example(segment: Segment) -> Example:
     """A demonstration of which the answer is learned."""
     ids = (*segment.context.tolist(), int(segment.obs[0]), *segment.act.tolist())
     return Example(ids, len(segment.context) + 1)
+
+
+def check_tokenizer(lm: LanguageModel, segment: Segment, where: str) -> None:
+    """Raise PrefrlError unless a stored answer, read with this tokenizer, is the text that was shown to people."""
+    if not isinstance(segment.view, Text):
+        raise PrefrlError(f"{where} holds no texts: it belongs to a run of another kind")
+    ids = segment.act.tolist()
+    size = int(lm.causal.get_input_embeddings().weight.shape[0])  # type: ignore[index]
+    (read,) = lm.tokenizer.batch_decode([ids], skip_special_tokens=True) if max(ids) < size else [None]
+    shown = segment.view.answer.strip()
+    if read is None or read.split() != shown.split():
+        raise PrefrlError(
+            f"{where} was written with another tokenizer: its first answer is {shown[:60]!r}, which this model reads "
+            f"as {(read or 'tokens that it does not have')[:60]!r}; use the model that wrote it, or another store"
+        )

@@ -150,7 +150,7 @@ def improve_by_comparisons(
             each = [(implicit[[place[s.id] for s in c.options]], torch.tensor(c.mu, device=new.device)) for c in part]
             loss = torch.stack([choice_loss(returns, mu, noise=0.0) for returns, mu in each]).mean()
             torch.autograd.backward(loss)
-            policy.step(batches)
+            policy.step(batches + (answers - left) // config.batch_size)
             losses.append(float(loss.detach()))
             correct += [float(choice_correct(returns.detach(), mu)) for returns, mu in each]
             left -= len(segments)

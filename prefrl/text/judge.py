@@ -42,7 +42,7 @@ class ModelLabeler:
         if not queries:
             return
         first = [self.first_is_better(q.options) for q in queries]
-        self._check_sides(first)
+        self.check_sides(first)
         answers = [(q, soft_answer(*p)) for q, p in zip(queries, first, strict=True)]
         how: dict[str, Any] = {"template": self.template, "choices": list(self.choices)}
         store.answer_all(answers, labeler=self.name, provenance=how)
@@ -55,6 +55,10 @@ class ModelLabeler:
         if not all(isinstance(view, Text) for view in views):
             raise PrefrlError("a model judges texts, and these options have none; let an oracle or people label")
         a, b = (view for view in views if isinstance(view, Text))
+        return self.both_orders(a, b)
+
+    def both_orders(self, a: Text, b: Text) -> tuple[float, float]:
+        """P(the answer named first is better) for a before b, and for b before a."""
         return self._prefers_first(a, b), self._prefers_first(b, a)
 
     @torch.no_grad()
@@ -82,7 +86,8 @@ class ModelLabeler:
             )
         return int(ids[self.choices.index(choice)][0])
 
-    def _check_sides(self, first: Sequence[tuple[float, float]]) -> None:
+    def check_sides(self, first: Sequence[tuple[float, float]]) -> None:
+        """Raise PrefrlError if nearly all of these pairs were decided by place."""
         share = one_sided(first)
         if len(first) >= LEAST_PAIRS and share > MOST_ONE_SIDED:
             place = self.choices[0] if sum(p > 0.5 for p, _ in first) * 2 > len(first) else self.choices[1]

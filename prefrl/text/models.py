@@ -118,6 +118,8 @@ def load_model(name: str, *, device: str = "cpu") -> LanguageModel:
             raise PrefrlError(f"no file {name}; name a .gguf file, a model's folder, or a hub id")
         where, extra = str(path.parent), {"gguf_file": path.name}
     elif path.is_dir():
+        if (path / "model" / "config.json").is_file():  # a run's folder
+            path = path / "model"
         if not (path / "config.json").is_file():
             raise PrefrlError(f"{name} is no model: it has no config.json; `prefrl text pretrain` or `sft` make one")
         where, extra = str(path), {}

@@ -96,7 +96,7 @@ class Supervised:
             self.updates += 1
             losses, tokens = losses + float(loss.detach()), tokens + count
         self.lm.model.eval()
-        return {"steps": float(self.updates), "loss": losses / tokens, "tokens": float(tokens)}
+        return {"updates": float(self.updates), "loss": losses / tokens, "tokens": float(tokens)}
 
     def _minibatches(self, rng: np.random.Generator) -> list[np.ndarray]:
         order = rng.permutation(len(self.examples))
