@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from sweeping import RESULTS
 
-from prefrl.commands.training import build_learner
+from prefrl.commands.control_run import build_learner
 from prefrl.commands.watch import deterministic
 from prefrl.control.playing import play
 from prefrl.control.rendering import Scene

@@ -52,6 +52,7 @@ class Comparison:
 
     options: tuple[Segment, ...]  # K >= 2
     mu: tuple[float, ...]  # [K], sums to 1: (1, 0), (.5, .5), (.73, .27), (0, 1, 0, 0)
+    ranking: str = ""  # names the ranking that this is one pair of; its pairs are fitted together and count as one
 
     def __post_init__(self) -> None:
         check_mu(self.mu, len(self.options))
@@ -177,3 +178,19 @@ def _mean(same: Sequence[Comparison]) -> Comparison:
     weights = [{option.id: w for option, w in zip(c.options, c.mu, strict=True)} for c in same]
     ids = [option.id for option in same[0].options]
     return Comparison(same[0].options, tuple(sum(w[i] for w in weights) / len(weights) for i in ids))
+
+
+def ranked_pairs(options: Sequence[Segment], ranks: Sequence[float]) -> list[Comparison]:
+    """A ranking as all its pairs, at most K (K - 1) / 2, which are fitted together (InstructGPT, section 3.5).
+
+    `ranks` [K] gives each option's rank, the lowest is best; pairs of equal rank are dropped.
+    """
+    name = Query(tuple(options)).id
+    if len(ranks) != len(options):
+        raise ValueError(f"a ranking needs one rank an option: {len(ranks)} != {len(options)}")
+    ordered = sorted(zip(ranks, range(len(options)), strict=True))
+    return [
+        Comparison((options[i], options[j]), (1.0, 0.0), ranking=name)
+        for (better, i), (worse, j) in itertools.combinations(ordered, 2)
+        if better < worse
+    ]

@@ -33,9 +33,11 @@ class RewardEnsemble(nn.Module):
     weight_decay: Tensor  # []  the coefficient that `fit` adapts and finds again at its next call
     fitted: Tensor  # []  bool
 
-    def __init__(self, net: RewardNet, *, credit: Credit) -> None:
+    def __init__(self, net: RewardNet, *, credit: Credit, zero: SegmentBatch | None = None) -> None:
+        """`zero`: segments whose mean reward is to be 0, as InstructGPT's demonstrations are (section 3.5)."""
         super().__init__()
         assert isinstance(net, nn.Module)
+        self.zero = zero
         self.net: nn.Module = net
         self.members: int = net.members
         self.credit = credit
@@ -65,17 +67,21 @@ class RewardEnsemble(nn.Module):
     def calibrate(self, batch: SegmentBatch) -> Tensor:
         """Make each member's reward have mean 0 and standard deviation 1 over the credited steps of `batch`.
 
-        A member that is constant there keeps its scale. Returns what `returns(batch)` would, [E, B].
+        A member that is constant there keeps its scale. Where there are segments whose reward is to be 0, the mean is
+        taken over those. Returns what `returns(batch)` would, [E, B].
         """
-        # In pieces that fit a processor's cache: all comparisons of an experiment can be a gigabyte of activations.
-        pieces = [self.forward(piece) for piece in split(batch, steps=8192)]
-        rewards = torch.cat(pieces, dim=1)
+        rewards = self._in_pieces(batch)
         credited = rewards[:, self.credited(batch)]  # [E, steps]
         std = credited.std(dim=1, correction=0)
-        self.shift.copy_(credited.mean(dim=1))
+        at_zero = credited if self.zero is None else self._in_pieces(self.zero)[:, self.credited(self.zero)]
+        self.shift.copy_(at_zero.mean(dim=1))
         self.scale.copy_(torch.where(std > 1e-6, std, torch.ones_like(std)))
         self.fitted.fill_(True)
         return rewards.sum(dim=-1)
+
+    def _in_pieces(self, batch: SegmentBatch) -> Tensor:
+        """`forward`, in pieces that fit a processor's cache: an experiment's comparisons can be a gigabyte."""
+        return torch.cat([self.forward(piece) for piece in split(batch, steps=8192)], dim=1)
 
     @torch.no_grad()
     def reward(self, batch: SegmentBatch) -> Tensor:

@@ -93,7 +93,9 @@ def fit(
     """Fit all members at once, each to its own bootstrap sample; ends calibrated on the segments that were asked about.
 
     Minibatches are shared and weighted by how often each member's bag holds a comparison, so that one forward pass
-    serves all members, and those outside a bag give its validation loss for nothing. No comparisons: nothing changes.
+    serves all members, and those outside a bag give its validation loss for nothing. The pairs of one ranking stay in
+    one minibatch and one bag and weigh as one comparison, so that each option is scored once. No comparisons: nothing
+    changes.
     """
     started = time.perf_counter()
     if not comparisons:
@@ -102,7 +104,8 @@ def fit(
     place = {segment_id: i for i, segment_id in enumerate(segments)}
     batch = collate(list(segments.values()))
     index, mu = _index_and_answers(comparisons, place)
-    ids = [query_id([s.id for s in comparison.options]) for comparison in comparisons]
+    ids = [comparison.ranking or query_id([s.id for s in comparison.options]) for comparison in comparisons]
+    groups, share = _groups([comparison.ranking for comparison in comparisons])
     bags = torch.from_numpy(bag_counts(ids, ensemble.members).T.astype(np.float32))  # [E, N]
 
     first = not bool(ensemble.fitted)
@@ -110,27 +113,29 @@ def fit(
         ensemble.weight_decay.fill_(config.weight_decay)
     optimizer = torch.optim.AdamW(ensemble.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
     ensemble.train()
-    left = config.first_epochs * math.ceil(len(comparisons) / config.batch_size) if first else config.updates
+    left = config.first_epochs * math.ceil(len(groups) / config.batch_size) if first else config.updates
     while left > 0:
-        order = torch.from_numpy(rng.permutation(len(comparisons)))
+        order = torch.from_numpy(rng.permutation(len(groups)))
         sums = torch.zeros(2, 2)  # (inside, outside the bags) x (loss, count)
-        for chosen in torch.split(order, config.batch_size)[:left]:
+        for drawn in torch.split(order, config.batch_size)[:left]:
+            chosen = groups[drawn].flatten()
+            chosen = chosen[chosen >= 0]
             options, inverse = torch.unique(index[chosen], return_inverse=True)
             returns = ensemble.returns(batch[options])[:, inverse]  # [E, b, K]
             losses = choice_loss(_absent(returns, index[chosen]), mu[chosen], noise=config.noise)  # [E, b]
-            weights = bags[:, chosen]
+            weights = bags[:, chosen] * share[chosen]
             optimizer.param_groups[0]["weight_decay"] = float(ensemble.weight_decay)
             optimizer.zero_grad()
-            torch.autograd.backward((weights * losses).sum() / len(chosen))
+            torch.autograd.backward((weights * losses).sum() / len(drawn))
             optimizer.step()
-            sums += _inside_outside(losses.detach(), weights)
+            sums += _inside_outside(losses.detach(), bags[:, chosen], share[chosen])
             left -= 1
         ratio = _ratio(sums)
         ensemble.weight_decay.fill_(adapt_weight_decay(float(ensemble.weight_decay), ratio, config.adaptation))
     ensemble.eval()
     returns = _absent(ensemble.calibrate(batch)[:, index], index)
     losses = choice_loss(returns, mu, noise=config.noise)
-    (loss, inside), (validation_loss, outside) = _inside_outside(losses, bags).tolist()
+    (loss, inside), (validation_loss, outside) = _inside_outside(losses, bags, share).tolist()
     correct = choice_correct(returns, mu.expand_as(returns))[bags == 0]
     return FitReport(
         comparisons=len(comparisons),
@@ -153,16 +158,35 @@ def _index_and_answers(comparisons: Sequence[Comparison], place: dict[str, int])
     return index, mu
 
 
+def _groups(rankings: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """[G, most] places of each ranking's pairs, -1 where it has fewer, and [N] each one's share in its ranking.
+
+    A comparison without a ranking is a group of its own.
+    """
+    rows: dict[str | int, list[int]] = {}
+    for row, name in enumerate(rankings):
+        rows.setdefault(name or row, []).append(row)
+    groups = torch.full((len(rows), max(map(len, rows.values()))), -1)
+    share = torch.empty(len(rankings))
+    for group, members in zip(groups, rows.values(), strict=True):
+        group[: len(members)] = torch.tensor(members)
+        share[members] = 1.0 / len(members)
+    return groups, share
+
+
 def _absent(returns: Tensor, index: Tensor) -> Tensor:
     """Returns [E, N, K] with -inf for the options that do not exist."""
     return returns.masked_fill(index < 0, -math.inf)
 
 
-def _inside_outside(losses: Tensor, weights: Tensor) -> Tensor:
-    """[2, 2] sums of losses [E, N] and their weight: first inside the bags, then outside; a mean is their quotient."""
-    outside = (weights == 0).to(losses.dtype)
+def _inside_outside(losses: Tensor, bags: Tensor, share: Tensor | float = 1.0) -> Tensor:
+    """[2, 2] sums of losses [E, N] and their weight: first inside the bags, then outside; a mean is their quotient.
+
+    `bags` [E, N] says how often each member's bag holds a comparison, `share` [N] how much of a ranking it is.
+    """
+    inside, outside = bags * share, (bags == 0) * share
     return torch.tensor(
-        [[(losses * weights).sum(), weights.sum()], [(losses * outside).sum(), outside.sum()]], dtype=losses.dtype
+        [[(losses * inside).sum(), inside.sum()], [(losses * outside).sum(), outside.sum()]], dtype=losses.dtype
     )
 
 

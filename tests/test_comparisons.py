@@ -19,6 +19,7 @@ from prefrl.comparisons import (
     from_ranking,
     propose,
     query_id,
+    ranked_pairs,
     reordered,
     select,
 )
@@ -236,3 +237,18 @@ def test_a_judgment_follows_its_options() -> None:
     assert reordered((0.2, 0.8, 0.0), "abc", "cab") == (0.0, 0.2, 0.8)
     assert reordered(Ranking((1, 0, 2)), "abc", "cab") == Ranking((2, 1, 0))
     assert reordered(None, "ab", "ba") is None
+
+
+# Rankings as pairs
+
+
+def test_a_ranking_becomes_all_its_pairs_and_ties_are_dropped() -> None:
+    a, b, c, d = options = [segment(i) for i in range(4)]
+    pairs = ranked_pairs(options, [2, 1, 2, 4])  # b, then a and c, then d
+    assert [p.options for p in pairs] == [(b, a), (b, c), (b, d), (a, d), (c, d)]
+    assert {p.mu for p in pairs} == {(1.0, 0.0)}
+    assert {p.ranking for p in pairs} == {Query((d, c, b, a)).id}
+    assert len(ranked_pairs(options, [0, 1, 2, 3])) == 6
+    assert ranked_pairs([a, b], [1, 1]) == []
+    with pytest.raises(ValueError, match="one rank an option: 3 != 4"):
+        ranked_pairs(options, [1, 2, 3])

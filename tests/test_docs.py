@@ -11,18 +11,20 @@ import pytest
 
 import prefrl
 from prefrl import commands
+from prefrl.commands.text import TextVerb
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
 def verbs() -> dict[str, type[Any]]:
-    """The class behind each `prefrl VERB`."""
-    return {config.name: verb for verb, config in (get_args(choice) for choice in get_args(commands.Verb))}
+    """The class behind each `prefrl VERB`, and behind each `prefrl text VERB`."""
+    found = {config.name: verb for verb, config in map(get_args, get_args(commands.Verb))}
+    return found | {f"text {config.name}": verb for verb, config in map(get_args, get_args(TextVerb))}
 
 
 def test_the_verbs() -> None:
-    assert {"train", "resume", "report", "watch", "label", "labels", "doctor"} <= set(verbs())
+    assert {"train", "resume", "report", "watch", "label", "labels", "doctor", "text", "text train"} <= set(verbs())
 
 
 @pytest.mark.parametrize("name", prefrl.__all__)
@@ -66,7 +68,7 @@ def test_the_readme_shows_every_verb(verb: str) -> None:
 
 
 def test_what_the_readme_types_exists() -> None:
-    for verb, rest in re.findall(r"^prefrl (\w+)(.*)$", README, re.MULTILINE):
+    for verb, rest in re.findall(r"^prefrl ((?:text )?\w+)(.*)$", README, re.MULTILINE):
         fields = {name.replace("_", "-") for name in inspect.signature(verbs()[verb]).parameters}
         assert set(re.findall(r"--([\w-]+)", rest.split("#")[0])) <= fields, (verb, rest)
     for names in re.findall(r"^from prefrl import (.*)$", README, re.MULTILINE):

@@ -148,3 +148,18 @@ def test_split_covers_a_batch_in_order() -> None:
     assert [len(piece) for piece in pieces] == [2, 2, 1]
     assert torch.equal(torch.cat([piece.obs for piece in pieces]), batch.obs)
     assert [len(piece) for piece in split(batch, steps=1)] == [1] * 5  # at least one, however long
+
+
+def test_zero_is_the_mean_reward_of_the_segments_that_are_to_have_it() -> None:
+    """The scale is still that of the segments that were asked about."""
+    asked = collate([random_segment(steps, 2, 0) for steps in (3, 1, 5, 2)])
+    zero = collate([random_segment(steps, 1, 1) for steps in (2, 4)])
+    plain, shifted = (RewardEnsemble(MLP(3), credit="last_step", zero=z) for z in (None, zero))
+    for ensemble in (plain, shifted):
+        ensemble.calibrate(asked)
+    assert torch.allclose(shifted.reward(zero).sum(), torch.tensor(0.0), atol=1e-5)
+    assert torch.equal(plain.scale, shifted.scale)
+    last = asked.mask.sum(dim=1) - 1
+    difference = (shifted.reward(asked) - plain.reward(asked)).gather(1, last[:, None])
+    assert torch.allclose(difference, difference[0].expand_as(difference), atol=1e-5)
+    assert not torch.allclose(difference, torch.zeros_like(difference))

@@ -10,7 +10,7 @@ from worlds import clip
 
 from prefrl import fitting
 from prefrl.choice import choice_loss
-from prefrl.comparisons import Comparison, query_id
+from prefrl.comparisons import Comparison, query_id, ranked_pairs
 from prefrl.control.networks import MLPReward
 from prefrl.ensemble import RewardEnsemble
 from prefrl.fitting import FitConfig, adapt_weight_decay, bag_counts, fit
@@ -376,3 +376,57 @@ def test_numbered_actions_are_one_hot() -> None:
         by_hand = [nn.functional.leaky_relu(torch.einsum("eh,ehk->ek", h, net.w2) + net.b2[:, 0]) for h in hidden]
         expected = torch.cat([torch.einsum("eh,ehk->ek", h, net.w3) + net.b3[:, 0] for h in by_hand], dim=1)
     torch.testing.assert_close(rewards, expected, atol=1e-5, rtol=1e-4)
+
+
+# ---- rankings --------------------------------------------------------------------------------------------------------
+
+
+def test_a_ranking_is_one_element_whose_loss_is_the_mean_over_its_pairs() -> None:
+    """InstructGPT, equation 1: -1 / C(K, 2) sum log sigmoid(r_w - r_l), here beside a lone pair, without any step."""
+    pool = clips(6)
+    ranking, lone = ranked_pairs(pool[:4], [2, 0, 3, 1]), answered(pool[4:])
+    ensemble = RewardEnsemble(Linear(8), credit="each_step")
+    returns = ensemble.returns(collate(pool)).detach()
+    config = FitConfig(first_epochs=1, batch_size=8, learning_rate=0.0, noise=0.0)
+    report = fit(ensemble, [*ranking, lone], config, np.random.default_rng(0))
+    wanted, weights = 0.0, 0.0
+    bags = bag_counts([ranking[0].ranking, query_id([s.id for s in lone.options])], 8)
+    order = [1, 3, 0, 2]  # best to worst
+    for member in range(8):
+        differences = [returns[member, order[i]] - returns[member, order[j]] for i in range(4) for j in range(i + 1, 4)]
+        brute = -torch.stack(differences).sigmoid().log().mean()
+        better, worse = returns[member, 4:] if lone.mu[0] == 1 else returns[member, 4:].flip(0)
+        single = -(better - worse).sigmoid().log()
+        wanted += float(bags[0, member] * brute + bags[1, member] * single)
+        weights += float(bags[:, member].sum())
+    assert len(ranking) == 6
+    assert report.loss == pytest.approx(wanted / weights, rel=1e-5)
+
+
+def test_the_gradient_of_a_ranking_is_that_of_its_mean_and_each_option_is_scored_once() -> None:
+    pool, seen = clips(4), []
+
+    class Spy(Linear):
+        def forward(self, batch: SegmentBatch) -> Tensor:
+            if self.training:
+                seen.append(len(batch))
+            return super().forward(batch)
+
+    ensemble = RewardEnsemble(net := Spy(1), credit="each_step")
+    while not bag_counts([(ranking := ranked_pairs(pool, [0, 1, 2, 3]))[0].ranking], 1)[0, 0]:
+        pool = clips(4, seed=len(seen) + int(pool[0].id, 16) % 1000)
+    before = net.weight.detach().clone()
+    # Adam's first step is the sign of the gradient: two steps of one ranking tell whether it was kept whole.
+    fit(ensemble, ranking, FitConfig(first_epochs=2, batch_size=1, noise=0.0), np.random.default_rng(0))
+    assert seen == [4, 4]
+    assert not torch.equal(net.weight, before)
+
+
+def test_pairs_of_a_ranking_stay_in_one_bag() -> None:
+    """Otherwise a member would be validated on answers that it was fitted to."""
+    pool = clips(5)
+    ranking = ranked_pairs(pool, [0, 1, 2, 3, 4])
+    assert len({c.ranking for c in ranking}) == 1
+    ensemble = RewardEnsemble(Linear(1), credit="each_step")
+    report = fit(ensemble, ranking, QUICK, np.random.default_rng(0))
+    assert math.isnan(report.loss) != math.isnan(report.validation_loss)  # all inside or all outside

@@ -15,7 +15,10 @@ PACKAGES = {"prefrl": ROOT, "prefrl_envs": ROOT / "envs", "prefrl_labeling": ROO
 
 FLOORS = {
     0: ["errors", "segments", "comparisons", "choice", "acquisition"],
-    1: ["ensemble", "files", "fitting", "labelers", "provenance", "schedule", "segment_bytes", "store", "store_format"],
+    1: [
+        *("ensemble", "files", "fitting", "labelers", "provenance", "schedule", "segment_bytes", "state_files"),
+        *("store", "store_format"),
+    ],
     2: ["loop", "runs"],
     3: ["control", "text"],
     4: ["commands"],

@@ -13,6 +13,7 @@ from prefrl.commands.label import Label
 from prefrl.commands.labels import Labels
 from prefrl.commands.report import Report
 from prefrl.commands.resume import Resume
+from prefrl.commands.text import Text
 from prefrl.commands.train import Train
 from prefrl.commands.watch import Watch
 from prefrl.errors import Interrupted, PrefrlError
@@ -24,6 +25,7 @@ Verb = (
     | Annotated[Watch, tyro.conf.subcommand("watch", prefix_name=False)]
     | Annotated[Label, tyro.conf.subcommand("label", prefix_name=False)]
     | Annotated[Labels, tyro.conf.subcommand("labels", prefix_name=False)]
+    | Annotated[Text, tyro.conf.subcommand("text", prefix_name=False)]
     | Annotated[Doctor, tyro.conf.subcommand("doctor", prefix_name=False)]
 )
 

@@ -2,10 +2,9 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -19,11 +18,21 @@ PLAIN_SECONDS = 10.0  # between lines where there is no terminal to draw in
 class Progress:
     """A live display in a terminal; elsewhere a line every ten seconds. Use as a context manager."""
 
-    def __init__(self, folder: Path, config: Mapping[str, Any], *, quiet: bool) -> None:
-        self._folder, self._config = folder, config
+    def __init__(
+        self,
+        folder: Path,
+        heading: str,
+        *,
+        total: int,
+        rounds: int,
+        unit: str,
+        lines: Callable[[Mapping[str, float]], list[tuple[str, str]]],
+        quiet: bool,
+    ) -> None:
+        """`lines` says a round's metrics; `total` and the metric `steps` are counted in `unit`."""
+        self._folder, self._heading, self._total, self._rounds, self._unit = folder, heading, total, rounds, unit
+        self._said = lines
         self._console = Console(quiet=quiet, highlight=False)
-        loop = config["loop"]
-        self._steps = loop["warmup_steps"] + config["rounds"] * loop["steps_per_round"]
         self._row: Mapping[str, float] = {}
         self._first: tuple[float, float] | None = None  # (clock, steps) at the first row of this process
         self._spoke = -math.inf
@@ -32,19 +41,7 @@ class Progress:
         self._live = Live(console=self._console, get_renderable=self._drawn, refresh_per_second=2, transient=True)
 
     def __enter__(self) -> "Progress":
-        c = self._config
-        what = f"{c['labels']} comparisons by {c['labeler']} of clips of {c['clip_steps'] / c['fps']:.1f} s"
-        if c["labeler"] == "recorded":
-            what = f"{c['labels']} recorded answers of {c['labels_from']} (nobody is asked)"
-        elif c["loop"].get("options", 2) > 2:
-            what = f"{c['labels']} rankings of {c['loop']['options']}" + what.removeprefix(f"{c['labels']} comparisons")
-        if c["reward"] == "true":
-            what = "its own reward (the baseline)"
-        self._console.print(
-            f"[bold]{c['task']}[/bold] from {what}: {self._steps:,} steps in {c['rounds']} rounds, "
-            f"{c['algo'].upper()} in {c['learner']['num_envs']} environments, seed {c['seed']}\n  -> {self._folder}",
-            soft_wrap=True,
-        )
+        self._console.print(f"{self._heading}\n  -> {self._folder}", soft_wrap=True)
         if self._console.is_terminal:
             self._live.start()
         return self
@@ -73,37 +70,23 @@ class Progress:
         """Say what is kept and how to go on."""
         self._live.stop()
         self._console.print(
-            f"stopped in round {round_ + 1} of {self._config['rounds']}; everything up to round {round_} and all "
+            f"stopped in round {round_ + 1} of {self._rounds}; everything up to round {round_} and all "
             f"answers are kept. Go on with: prefrl resume {self._folder}",
             soft_wrap=True,
         )
 
-    def finished(self, summary: Mapping[str, Any]) -> None:
+    def finished(self, ending: str) -> None:
         """Show what came of it."""
         self._live.stop()
-        self._console.print(
-            f"[bold]true return {summary['true_return']:,.1f}[/bold] ± {summary['true_return_std']:,.1f} over "
-            f"{summary['episodes']} fresh episodes; a random policy: {summary['random_return']:,.1f}. "
-            f"{summary['labels']} answers, {summary['steps']:,} steps in {_duration(summary['wall_seconds'])} "
-            f"({summary['steps_per_second']:,.0f} a second).\n"
-            f"See it: prefrl report {self._folder}   prefrl watch {self._folder}",
-            soft_wrap=True,
-        )
+        self._console.print(ending, soft_wrap=True)
 
     def _lines(self) -> list[tuple[str, str]]:
-        row, config = self._row, self._config
-        lines = [("steps", f"{row.get('steps', 0):,.0f} of {self._steps:,}")]
-        if config["reward"] == "learned":
-            asked, answered = int(row.get("asked", 0)), int(row.get("labels", 0))
-            lines += [
-                ("comparisons", f"{asked} asked, {answered} answered, of {config['labels']}"),
-                ("reward model", f"{_share(row.get('reward_accuracy'))} of held-out answers predicted"),
-                ("predicted return", _number(row.get("predicted_return"))),
-            ]
-        lines.append(("true return", _number(row.get("true_return"))))
         speed, left = self._speed()
-        lines.append(("speed", f"{_number(speed)} steps a second, {_duration(left)} left"))
-        return lines
+        return [
+            (self._unit, f"{self._row.get('steps', 0):,.0f} of {self._total:,}"),
+            *self._said(self._row),
+            ("speed", f"{number(speed)} {self._unit} a second, {duration(left)} left"),
+        ]
 
     def _speed(self) -> tuple[float, float]:
         """Steps per second and seconds left; NaN until there are two rounds to tell by."""
@@ -111,26 +94,29 @@ class Progress:
             return math.nan, math.nan
         clock, steps = self._first
         speed = (self._row["steps"] - steps) / (time.perf_counter() - clock)
-        return speed, (self._steps - self._row["steps"]) / speed
+        return speed, (self._total - self._row["steps"]) / speed
 
     def _drawn(self) -> Group:
         table = Table.grid(padding=(0, 2))
-        table.add_row("", ProgressBar(total=self._steps, completed=self._row.get("steps", 0), width=50))
+        table.add_row("", ProgressBar(total=self._total, completed=self._row.get("steps", 0), width=50))
         for name, value in self._lines():
             table.add_row(Text(name, style="dim"), value)
-        elapsed = Text(f"{_duration(time.perf_counter() - self._clock)} so far", style="dim")
+        elapsed = Text(f"{duration(time.perf_counter() - self._clock)} so far", style="dim")
         return Group(table, Text(self._note, style="bold yellow") if self._note else elapsed)
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """With a digit behind the point where that tells something."""
     return "-" if value is None or math.isnan(value) else f"{value:,.1f}" if abs(value) < 100 else f"{value:,.0f}"
 
 
-def _share(value: float | None) -> str:
+def share(value: float | None) -> str:
+    """As a percentage."""
     return "-" if value is None or math.isnan(value) else f"{value:.0%}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """As a clock shows it."""
     if math.isnan(seconds):
         return "-"
     minutes, rest = divmod(round(seconds), 60)

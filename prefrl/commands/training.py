@@ -1,35 +1,28 @@
-"""Carry out what a run's config.json says: the same for `prefrl train` and `prefrl resume`."""
+"""Carry out what a run's config.json says: the same for the commands that begin a run and for `prefrl resume`."""
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import fields
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
-import numpy as np
 import torch
 
 from prefrl.acquisition import Acquisition, disagreement, entropy, information_gain, mixture, uniform
 from prefrl.commands.progress import Progress
-from prefrl.control.evaluation import evaluate
-from prefrl.control.learner import ControlLearner, LearnerConfig
-from prefrl.control.networks import MLPReward
-from prefrl.control.tasks import Task
 from prefrl.ensemble import RewardEnsemble
 from prefrl.errors import Interrupted, PrefrlError
 from prefrl.files import write_json
 from prefrl.fitting import FitConfig
-from prefrl.labelers import Labeler, Oracle, People, Recorded
-from prefrl.loop import LoopConfig, train, train_baseline
+from prefrl.labelers import Labeler, Oracle, People
+from prefrl.loop import Learner, LoopConfig, train, train_baseline
 from prefrl.runs import Run, only_process, read_config
 from prefrl.schedule import label_plan
 from prefrl.store import PreferenceStore
 
 FORMAT = 1  # of config.json; raised when an older run could no longer be resumed
-EVALUATION_EPISODES = 20
 BEAT_SECONDS = 5.0  # between two signs of life for those who label
+MUJOCO_HORIZON = 2e6  # of the label schedule, in steps
 ACQUISITIONS: dict[str, Acquisition] = {
     "disagreement": disagreement,
     "entropy": entropy,
@@ -39,8 +32,54 @@ ACQUISITIONS: dict[str, Acquisition] = {
 }
 
 
+class Domain(Protocol):
+    """What the kinds of runs do each in their own way; a module is one."""
+
+    UNIT: str  # what is counted
+
+    def check(self, config: dict[str, Any]) -> None:
+        """Raise KeyError, TypeError or ValueError where a configuration is not what the command wrote."""
+
+    def heading(self, config: dict[str, Any]) -> str:
+        """What is about to happen, in a line."""
+
+    def total(self, config: dict[str, Any]) -> int:
+        """How much is to be done, in units."""
+
+    def lines(self, config: dict[str, Any], row: Mapping[str, float]) -> list[tuple[str, str]]:
+        """A round's metrics as a person reads them."""
+
+    def train(self, run: Run, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
+        """From the newest checkpoint to the end; returns the summary."""
+
+    def ending(self, folder: Path, summary: Mapping[str, Any]) -> str:
+        """What came of it."""
+
+
+def domain_of(config: Mapping[str, Any]) -> Domain:
+    """How to carry out a run. Imports what that needs and no more."""
+    match config.get("domain", "control"):
+        case "control":
+            from prefrl.commands import control_run
+
+            return control_run
+        case "text":
+            from prefrl.commands.text import text_run
+
+            return text_run
+        case "supervised":
+            from prefrl.commands.text import supervised_run
+
+            return supervised_run
+        case "reward":
+            from prefrl.commands.text import reward_run
+
+            return reward_run
+    raise ValueError(f"no domain {config['domain']!r}")
+
+
 def run_config(folder: Path) -> dict[str, Any]:
-    """A run's config.json. Raises PrefrlError if it is none, of another version, or not as `prefrl train` wrote it."""
+    """A run's config.json. Raises PrefrlError if it is none, of another version, or not as `prefrl` wrote it."""
     config = read_config(folder)
     if config.get("format") != FORMAT:
         raise PrefrlError(
@@ -48,10 +87,7 @@ def run_config(folder: Path) -> dict[str, Any]:
             f"{FORMAT}): go on with prefrl {config.get('versions', {}).get('prefrl', 'of that time')}, or train anew"
         )
     try:
-        build_task(config)
-        LearnerConfig(**config["learner"])
-        FitConfig(**LoopConfig(**config["loop"]).fit)  # type: ignore[arg-type]
-        Oracle(**config["oracle"] | {"beta": float(config["oracle"]["beta"])})
+        domain_of(config).check(config)
     except (KeyError, TypeError, ValueError) as error:
         raise PrefrlError(f"{folder / 'config.json'} was changed: {error!r}; restore it, or train anew") from error
     return config
@@ -60,25 +96,60 @@ def run_config(folder: Path) -> dict[str, Any]:
 def carry_out(folder: Path, *, quiet: bool) -> int:
     """Train from the newest checkpoint, or from the start, to the summary. Returns the exit code."""
     config = run_config(folder)
+    domain = domain_of(config)
     if (folder / "summary.json").exists():
         print(f"{folder} is finished already; see `prefrl report {folder}` or `prefrl watch {folder}`")
         return 0
     torch.set_num_threads(config["threads"])
     keep_freed_memory()
-    with only_process(folder), Progress(folder, config, quiet=quiet) as progress:
+    shown = Progress(
+        folder,
+        domain.heading(config),
+        total=domain.total(config),
+        rounds=config["rounds"],
+        unit=domain.UNIT,
+        lines=lambda row: domain.lines(config, row),
+        quiet=quiet,
+    )
+    with only_process(folder), shown as progress:
         run = Run(folder, seed=config["seed"], say=progress.say)
         run.catch_signals()
         try:
-            summary = _train(run, config, progress)
+            summary = domain.train(run, config, progress)
         except Interrupted:
             progress.interrupted(run.next_round)
             raise
-        progress.finished(summary)
+        write_json(run.folder / "summary.json", summary)
+        progress.finished(domain.ending(folder, summary))
     return 0
 
 
-def _train(run: Run, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    task = build_task(config)
+class Parts(NamedTuple):
+    """What the loop puts together."""
+
+    learner: Learner
+    ensemble: RewardEnsemble
+    labeler: Labeler | None = None  # where neither an oracle nor people answer: a model, or what was recorded
+
+
+def check_loop(config: Mapping[str, Any]) -> None:
+    """Raise KeyError, TypeError or ValueError unless the loop and the oracle are configured."""
+    FitConfig(**LoopConfig(**config["loop"]).fit)  # type: ignore[arg-type]
+    oracle_of(config)
+
+
+def oracle_of(config: Mapping[str, Any]) -> Oracle:
+    """The oracle of a run."""
+    return Oracle(**config["oracle"] | {"beta": float(config["oracle"]["beta"])})
+
+
+def train_on_preferences(
+    run: Run,
+    config: dict[str, Any],
+    progress: Progress,
+    build: Callable[[PreferenceStore, Callable[[], None]], Parts],
+) -> tuple[Parts, dict[str, Any]]:
+    """The loop of a run of any domain, from its newest checkpoint to its last round; what it asked, and how long."""
     loop = LoopConfig(**config["loop"] | {"fit": FitConfig(**config["loop"]["fit"])})
     with PreferenceStore(run.folder / "preferences.db") as store, _told(store):
 
@@ -86,55 +157,34 @@ def _train(run: Run, config: dict[str, Any], progress: Progress) -> dict[str, An
             run.check()
             store.beat("learning", every=BEAT_SECONDS)
 
-        learner = build_learner(config, check=check)
-        ensemble = build_ensemble(config, learner)
+        parts = build(store, check)
+        rounds, per_round = config["rounds"], loop.steps_per_round
         if config["reward"] == "true":
-            train_baseline(learner, ensemble, rounds=config["rounds"], config=loop, run=run)
+            train_baseline(parts.learner, parts.ensemble, rounds=rounds, config=loop, run=run)
         else:
-            labeler: Labeler = Oracle(**config["oracle"] | {"beta": float(config["oracle"]["beta"])})
-            if config["labeler"] == "people":
-                labeler = People(
-                    f"prefrl label {run.folder}", run.pause, progress.note, config.get("when_short", "block")
+            plan = [0] * rounds
+            if config["labels"] and config["labeler"] != "recorded":
+                horizon = config.get("horizon", MUJOCO_HORIZON)
+                plan = label_plan(
+                    config["labels"], rounds * per_round, per_round, upfront=config["upfront"], horizon=horizon
                 )
-            rounds, per_round = config["rounds"], loop.steps_per_round
-            plan = label_plan(config["labels"], rounds * per_round, per_round, upfront=config["upfront"])
-            if config["labeler"] == "recorded":
-                source, plan = Path(config["labels_from"]), [0] * rounds
-                labeler = Recorded(source, config["labels"], partial(check_recorded, learner=learner))
             train(
-                learner,
-                ensemble,
+                parts.learner,
+                parts.ensemble,
                 store,
-                labeler,
+                _labeler(run, config, progress, parts),
                 plan=plan,
                 acquisition=ACQUISITIONS[config["acquisition"]],
                 config=loop,
                 run=run,
             )
-        labels, asked = len(store), store.asked
-    seconds = run.seconds
-    # Seeds that no round and no other run of these tasks draws: evaluation never meets a training episode.
-    seed = int(np.random.SeedSequence([run.seed, 2**31]).generate_state(1)[0] % 2**31)
-    final = evaluate(learner, task, episodes=EVALUATION_EPISODES, seed=seed)
-    random = evaluate(None, task, episodes=EVALUATION_EPISODES, seed=seed)
-    summary = {
-        "task": config["task"],
-        "reward": config["reward"],
-        "algo": config["algo"],
-        "labels": labels,
-        "asked": asked,
-        "steps": learner.steps,
-        "seed": run.seed,
-        "true_return": float(final.mean()),
-        "true_return_std": float(final.std()),
-        "random_return": float(random.mean()),
-        "episodes": EVALUATION_EPISODES,
-        "wall_seconds": seconds,
-        "steps_per_second": learner.steps / seconds,
-        "seconds_fitting": run.total("seconds_fitting"),
-    }
-    write_json(run.folder / "summary.json", summary)
-    return summary
+        return parts, {"labels": len(store), "asked": store.asked, "wall_seconds": run.seconds}
+
+
+def _labeler(run: Run, config: dict[str, Any], progress: Progress, parts: Parts) -> Labeler:
+    if config["labeler"] == "people":
+        return People(f"prefrl label {run.folder}", run.pause, progress.note, config.get("when_short", "block"))
+    return parts.labeler or oracle_of(config)
 
 
 @contextmanager
@@ -148,47 +198,6 @@ def _told(store: PreferenceStore) -> Iterator[None]:
             store.beat("stopped")
         raise
     store.beat("finished")
-
-
-def check_recorded(store: PreferenceStore, *, learner: ControlLearner) -> None:
-    """Raise PrefrlError unless recorded segments look like this learner's."""
-    answers = store.answers()
-    if not answers:
-        return
-    segment = store.segment(answers[0].option_ids[0])
-    space = learner.venv.action_space
-    wanted = learner.venv.observation_space.shape, space.shape
-    found = segment.obs.shape[1:], segment.act.shape[1:]
-    if found != wanted:
-        raise PrefrlError(
-            f"{store.path} was answered about observations of shape {found[0]} and actions of shape {found[1]}, but "
-            f"{learner.task.name} has {wanted[0]} and {wanted[1]}: the answers belong to another task"
-        )
-
-
-def build_task(config: dict[str, Any]) -> Task:
-    """The task of a run."""
-    return Task(config["task"], **{f.name: config[f.name] for f in fields(Task) if f.name != "name"})
-
-
-def build_learner(config: dict[str, Any], **settings: Any) -> ControlLearner:
-    """The learner of a run, as it was before its first step."""
-    return ControlLearner(
-        build_task(config), LearnerConfig(**config["learner"]), seed=config["seed"], most_clips=1000, **settings
-    )
-
-
-def build_ensemble(config: dict[str, Any], learner: ControlLearner) -> RewardEnsemble:
-    """The reward ensemble of a run, as it was before its first fit."""
-    seed = int(np.random.SeedSequence([config["seed"], 2**31 + 1]).generate_state(1)[0])
-    net = MLPReward(
-        obs_size=learner.obs_size,
-        act_size=learner.act_size,
-        discrete=learner.discrete,
-        members=config["members"],
-        generator=torch.Generator().manual_seed(seed),
-    )
-    return RewardEnsemble(net, credit="each_step")
 
 
 def keep_freed_memory() -> None:

@@ -39,7 +39,8 @@ class Watch:
 
     def run(self) -> int:
         self._check()
-        from prefrl.commands.training import build_learner, run_config
+        from prefrl.commands.control_run import build_learner
+        from prefrl.commands.training import run_config
         from prefrl.runs import newest_checkpoint
 
         config = run_config(self.run_folder)

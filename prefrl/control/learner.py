@@ -18,12 +18,12 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 
 from prefrl.control.buffers import PaidReplayBuffer, PaidRolloutBuffer
 from prefrl.control.clips import as_batch, cut
-from prefrl.control.state import load_state, save_state
 from prefrl.control.tasks import Task
 from prefrl.control.vector import RecordingVecEnv
 from prefrl.ensemble import RewardFn
 from prefrl.loop import Experience
 from prefrl.segments import SegmentBatch
+from prefrl.state_files import load_state, save_state
 
 Algorithm = Literal["ppo", "trpo", "sac"]
 

@@ -1,0 +1,154 @@
+"""A run on a Gymnasium task."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from prefrl.commands.progress import Progress, duration, number, share
+from prefrl.commands.training import Parts, check_loop, train_on_preferences
+from prefrl.control.evaluation import evaluate
+from prefrl.control.learner import ControlLearner, LearnerConfig
+from prefrl.control.networks import MLPReward
+from prefrl.control.tasks import Task
+from prefrl.ensemble import RewardEnsemble
+from prefrl.errors import PrefrlError
+from prefrl.labelers import Recorded
+from prefrl.runs import Run
+from prefrl.store import PreferenceStore
+
+UNIT = "steps"
+EVALUATION_EPISODES = 20
+
+
+def check(config: dict[str, Any]) -> None:
+    """See `Domain`."""
+    build_task(config)
+    LearnerConfig(**config["learner"])
+    check_loop(config)
+
+
+def heading(config: dict[str, Any]) -> str:
+    """See `Domain`."""
+    c = config
+    what = f"{c['labels']} comparisons by {c['labeler']} of clips of {c['clip_steps'] / c['fps']:.1f} s"
+    if c["labeler"] == "recorded":
+        what = f"{c['labels']} recorded answers of {c['labels_from']} (nobody is asked)"
+    elif c["loop"].get("options", 2) > 2:
+        what = f"{c['labels']} rankings of {c['loop']['options']}" + what.removeprefix(f"{c['labels']} comparisons")
+    if c["reward"] == "true":
+        what = "its own reward (the baseline)"
+    return (
+        f"[bold]{c['task']}[/bold] from {what}: {total(c):,} steps in {c['rounds']} rounds, "
+        f"{c['algo'].upper()} in {c['learner']['num_envs']} environments, seed {c['seed']}"
+    )
+
+
+def total(config: dict[str, Any]) -> int:
+    """See `Domain`."""
+    return int(config["loop"]["warmup_steps"] + config["rounds"] * config["loop"]["steps_per_round"])
+
+
+def lines(config: dict[str, Any], row: Mapping[str, float]) -> list[tuple[str, str]]:
+    """See `Domain`."""
+    shown = []
+    if config["reward"] == "learned":
+        asked, answered = int(row.get("asked", 0)), int(row.get("labels", 0))
+        shown += [
+            ("comparisons", f"{asked} asked, {answered} answered, of {config['labels']}"),
+            ("reward model", f"{share(row.get('reward_accuracy'))} of held-out answers predicted"),
+            ("predicted return", number(row.get("predicted_return"))),
+        ]
+    return [*shown, ("true return", number(row.get("true_return")))]
+
+
+def train(run: Run, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """See `Domain`."""
+
+    def build(store: PreferenceStore, check: Callable[[], None]) -> Parts:
+        learner = build_learner(config, check=check)
+        recorded = None
+        if config["labeler"] == "recorded":
+            check_source = partial(check_recorded, learner=learner)
+            recorded = Recorded(Path(config["labels_from"]), config["labels"], check_source)
+        return Parts(learner, build_ensemble(config, learner), recorded)
+
+    parts, done = train_on_preferences(run, config, progress, build)
+    learner, task = parts.learner, build_task(config)
+    assert isinstance(learner, ControlLearner)
+    # Seeds that no round and no other run of these tasks draws: evaluation never meets a training episode.
+    seed = int(np.random.SeedSequence([run.seed, 2**31]).generate_state(1)[0] % 2**31)
+    final = evaluate(learner, task, episodes=EVALUATION_EPISODES, seed=seed)
+    random = evaluate(None, task, episodes=EVALUATION_EPISODES, seed=seed)
+    return {
+        "task": config["task"],
+        "reward": config["reward"],
+        "algo": config["algo"],
+        "labels": done["labels"],
+        "asked": done["asked"],
+        "steps": learner.steps,
+        "seed": run.seed,
+        "true_return": float(final.mean()),
+        "true_return_std": float(final.std()),
+        "random_return": float(random.mean()),
+        "episodes": EVALUATION_EPISODES,
+        "wall_seconds": done["wall_seconds"],
+        "steps_per_second": learner.steps / done["wall_seconds"],
+        "seconds_fitting": run.total("seconds_fitting"),
+    }
+
+
+def ending(folder: Path, summary: Mapping[str, Any]) -> str:
+    """See `Domain`."""
+    return (
+        f"[bold]true return {summary['true_return']:,.1f}[/bold] ± {summary['true_return_std']:,.1f} over "
+        f"{summary['episodes']} fresh episodes; a random policy: {summary['random_return']:,.1f}. "
+        f"{summary['labels']} answers, {summary['steps']:,} steps in {duration(summary['wall_seconds'])} "
+        f"({summary['steps_per_second']:,.0f} a second).\n"
+        f"See it: prefrl report {folder}   prefrl watch {folder}"
+    )
+
+
+def check_recorded(store: PreferenceStore, *, learner: ControlLearner) -> None:
+    """Raise PrefrlError unless recorded segments look like this learner's."""
+    answers = store.answers()
+    if not answers:
+        return
+    segment = store.segment(answers[0].option_ids[0])
+    space = learner.venv.action_space
+    wanted = learner.venv.observation_space.shape, space.shape
+    found = segment.obs.shape[1:], segment.act.shape[1:]
+    if found != wanted:
+        raise PrefrlError(
+            f"{store.path} was answered about observations of shape {found[0]} and actions of shape {found[1]}, but "
+            f"{learner.task.name} has {wanted[0]} and {wanted[1]}: the answers belong to another task"
+        )
+
+
+def build_task(config: dict[str, Any]) -> Task:
+    """The task of a run."""
+    return Task(config["task"], **{f.name: config[f.name] for f in fields(Task) if f.name != "name"})
+
+
+def build_learner(config: dict[str, Any], **settings: Any) -> ControlLearner:
+    """The learner of a run, as it was before its first step."""
+    return ControlLearner(
+        build_task(config), LearnerConfig(**config["learner"]), seed=config["seed"], most_clips=1000, **settings
+    )
+
+
+def build_ensemble(config: dict[str, Any], learner: ControlLearner) -> RewardEnsemble:
+    """The reward ensemble of a run, as it was before its first fit."""
+    seed = int(np.random.SeedSequence([config["seed"], 2**31 + 1]).generate_state(1)[0])
+    net = MLPReward(
+        obs_size=learner.obs_size,
+        act_size=learner.act_size,
+        discrete=learner.discrete,
+        members=config["members"],
+        generator=torch.Generator().manual_seed(seed),
+    )
+    return RewardEnsemble(net, credit="each_step")

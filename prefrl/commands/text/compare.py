@@ -1,0 +1,131 @@
+"""`prefrl text compare`."""
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import tyro
+
+from prefrl.commands.text.setup import find_device, find_gold, memory, open_model, processors
+from prefrl.errors import PrefrlError
+
+if TYPE_CHECKING:
+    from prefrl.segments import Text
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Which model gives better answers: win rates with intervals, at equal length too, and Bradley-Terry scores."""
+
+    models: tyro.conf.Positional[tuple[str, ...]]
+    """Two models or more; or files of answers to the same prompts, as `prefrl text sample` writes them (.jsonl)."""
+    prompts: Path | None = None
+    """What the models are asked: JSON lines or parquet with a field `prompt`."""
+    gold: str | None = None
+    """Who decides: module:function of prompt and answer,"""
+    judge: str | None = None
+    """or a language model that is shown both orders."""
+    most_tokens: int = 48
+    """Length at which an answer is cut off."""
+    temperature: float = 1.0
+    """0 always takes the likeliest token."""
+    seed: int = 0
+    """Of answers and intervals."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute."""
+    threads: int | None = None
+    """Processor threads; all by default."""
+
+    def run(self) -> int:
+        if len(self.models) < 2:
+            raise PrefrlError(f"comparing takes at least 2 models or files of answers, got {len(self.models)}")
+        if (self.gold is None) == (self.judge is None):
+            raise PrefrlError("name either --gold module:function or --judge MODEL to decide which answer is better")
+        import torch
+
+        torch.set_num_threads(processors(self.threads))
+        find_gold(self.gold)
+        with memory("compare on fewer prompts"):
+            answers = [self._answers(name) for name in self.models]
+            prompts = [view.prompt for view in answers[0]]
+            for name, views in zip(self.models, answers, strict=True):
+                if [view.prompt for view in views] != prompts:
+                    raise PrefrlError(
+                        f"{name} answers other prompts than {self.models[0]}; compare answers to the same ones"
+                    )
+            self._print(answers)
+        return 0
+
+    def _answers(self, name: str) -> "list[Text]":
+        from prefrl.segments import Text
+
+        if name.endswith(".jsonl"):
+            from prefrl.text.data import rows, text_field
+
+            return [Text(text_field(r, "prompt"), text_field(r, "answer", empty=True)) for r in rows(Path(name))]
+        if self.prompts is None:
+            raise PrefrlError(f"{name} is a model: name the prompts it is to answer with --prompts")
+        from prefrl.commands.text.text_run import answer
+        from prefrl.text.data import read_prompts
+        from prefrl.text.settings import TextConfig
+
+        lm = open_model(name, find_device(self.device))
+        config = TextConfig(most_tokens=self.most_tokens, temperature=self.temperature)
+        segments = answer(lm, read_prompts(self.prompts, lm), config, seed=self.seed)
+        return [s.view for s in segments if isinstance(s.view, Text)]
+
+    def _wins(self, answers: "list[list[Text]]") -> dict[tuple[int, int], list[float]]:
+        """For each two of the models what came out at each prompt: 1 the first won, .5 a tie, 0 it lost."""
+        from prefrl.text.comparing import outcome
+
+        pairs = list(itertools.combinations(range(len(answers)), 2))
+        gold = find_gold(self.gold)
+        if gold is not None:
+            scores = [[gold(view.prompt, view.answer) for view in views] for views in answers]
+            return {(i, j): [outcome(a, b) for a, b in zip(scores[i], scores[j], strict=True)] for i, j in pairs}
+        from prefrl.text.judge import ModelLabeler, soft_answer
+
+        assert self.judge is not None
+        judge = ModelLabeler(open_model(self.judge, find_device(self.device)), f"judge:{self.judge}")
+        wins: dict[tuple[int, int], list[float]] = {}
+        for i, j in pairs:
+            told = [judge.both_orders(a, b) for a, b in zip(answers[i], answers[j], strict=True)]
+            judge.check_sides(told)
+            wins[i, j] = [outcome(*soft_answer(*both)) for both in told]
+        return wins
+
+    def _print(self, answers: "list[list[Text]]") -> None:
+        import numpy as np
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+
+        from prefrl.text.comparing import bradley_terry, length_controlled, win_rate
+
+        rng = np.random.default_rng(self.seed)
+        wins = self._wins(answers)
+        rates, games = np.full((len(answers), len(answers)), 0.5), np.zeros((len(answers), len(answers)))
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for title in ("", "against", "wins (95 % interval)", "at equal length", "prompts"):
+            table.add_column(title, justify="right" if title not in ("", "against") else "left", overflow="fold")
+        for (i, j), outcomes in wins.items():
+            rate, low, high = win_rate(outcomes, rng=rng)
+            longer = [
+                len(a.answer.split()) - len(b.answer.split()) for a, b in zip(answers[i], answers[j], strict=True)
+            ]
+            equal = length_controlled(outcomes, longer)
+            rates[i, j], rates[j, i], games[i, j], games[j, i] = rate, 1.0 - rate, len(outcomes), len(outcomes)
+            table.add_row(
+                self.models[i],
+                self.models[j],
+                f"{rate:.1%} ({low:.1%} to {high:.1%})",
+                f"{equal:.1%}",
+                str(len(outcomes)),
+            )
+        console = Console(highlight=False)
+        console.print(table)
+        if len(answers) > 2:
+            scores = bradley_terry(rates, games)
+            for i in np.argsort(-scores):
+                console.print(f"{scores[i]:+.2f}  {self.models[i]}", soft_wrap=True)

@@ -1,0 +1,111 @@
+"""`prefrl text sample`."""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from prefrl.commands.text.setup import find_device, find_gold, memory, open_model, processors
+from prefrl.errors import PrefrlError
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Let a model answer prompts; JSON lines with prompt and answer go to the terminal or to a file."""
+
+    model: str
+    """A folder, a run's folder, a .gguf file, or a hub id, which is downloaded."""
+    prompt: tuple[str, ...] = ()
+    """One prompt or more."""
+    prompts: Path | None = None
+    """A file of them: JSON lines or parquet with a field `prompt`."""
+    each: int = 1
+    """Answers to each prompt."""
+    most_tokens: int = 48
+    """Length at which an answer is cut off."""
+    temperature: float = 1.0
+    """0 always takes the likeliest token."""
+    few_shot: Path | None = None
+    """Demonstrations that are put before each prompt, as text: a file as `prefrl text sft` reads it."""
+    template: str = "{prompt}\n{answer}\n\n"
+    """How each of --few-shot is written, up to {answer} also the prompt itself."""
+    gold: str | None = None
+    """Also say what each answer is worth, by module:function of prompt and answer."""
+    out: Path | None = None
+    """Write to this file instead."""
+    seed: int = 0
+    """Of the draw."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute."""
+    threads: int | None = None
+    """Processor threads; all by default."""
+
+    def run(self) -> int:
+        if not self.prompt and self.prompts is None:
+            raise PrefrlError("nothing to answer: name --prompt 'a text', or --prompts a file")
+        if self.each < 1 or self.most_tokens < 1 or not 0 <= self.temperature < float("inf"):
+            raise PrefrlError("--each and --most-tokens must be at least 1, --temperature at least 0 and finite")
+        import torch
+
+        from prefrl.files import write_atomically
+
+        torch.set_num_threads(processors(self.threads))
+        gold = find_gold(self.gold)
+        with memory("ask for fewer answers at once, with --each"):
+            pairs = self._answers()
+        rows = []
+        for prompt, answer in pairs:
+            rows.append({"prompt": prompt, "answer": answer})
+            if gold is not None:
+                rows[-1]["gold"] = gold(prompt, answer)  # type: ignore[assignment]
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        if self.out is None:
+            sys.stdout.write(text)
+        else:
+            write_atomically(self.out, text)
+        return 0
+
+    def _answers(self) -> list[tuple[str, str]]:
+        import torch
+
+        from prefrl.text.data import read_prompts, rows, text_field
+        from prefrl.text.generation import sample
+        from prefrl.text.policy import Prompt
+        from prefrl.text.prompts import encode_prompt
+
+        lm = open_model(self.model, find_device(self.device))
+        asked = [Prompt(text, tuple(encode_prompt(lm, text))) for text in self.prompt]
+        asked += read_prompts(self.prompts, lm) if self.prompts is not None else []
+        if self.few_shot is not None:
+            if "{prompt}" not in self.template or "{answer}" not in self.template:
+                raise PrefrlError(f"--template needs {{prompt}} and {{answer}}, got {self.template!r}")
+            before = "".join(
+                self.template.replace("{prompt}", text_field(row, "prompt")).replace(
+                    "{answer}", text_field(row, "answer", "completion")
+                )
+                for row in rows(self.few_shot)
+            )
+            last = self.template.partition("{answer}")[0].rstrip(" ")
+            texts = [before + last.replace("{prompt}", prompt.text) for prompt in asked]
+            asked = [
+                Prompt(prompt.text, tuple(lm.tokenizer(text)["input_ids"]))
+                for prompt, text in zip(asked, texts, strict=True)
+            ]
+        for prompt in asked:
+            if len(prompt.ids) + self.most_tokens > lm.context:
+                raise PrefrlError(
+                    f"the prompt {prompt.text[:40]!r} has {len(prompt.ids)} tokens; with {self.most_tokens} for the "
+                    f"answer that is more than the {lm.context} that the model reads"
+                )
+        answers = sample(
+            lm,
+            [prompt.ids for prompt in asked],
+            each=self.each,
+            most=self.most_tokens,
+            temperature=self.temperature,
+            generator=torch.Generator().manual_seed(self.seed),
+        )
+        tokens = [t[m].tolist() for t, m in zip(answers.tokens, answers.mask, strict=True)]
+        texts = lm.tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        return [(asked[i // self.each].text, text.strip()) for i, text in enumerate(texts)]

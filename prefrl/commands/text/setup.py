@@ -1,0 +1,92 @@
+"""What the text commands have in common: devices, threads, models, gold standards."""
+
+import importlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prefrl.errors import PrefrlError
+
+if TYPE_CHECKING:
+    from prefrl.text.models import LanguageModel
+    from prefrl.text.policy import Gold
+
+
+def begin(folder: Path, config: dict[str, Any], *, quiet: bool) -> int:
+    """Make a run's folder and carry the run out."""
+    from prefrl.commands.training import FORMAT, carry_out, domain_of
+    from prefrl.provenance import provenance
+    from prefrl.runs import create_folder
+
+    whole = {"format": FORMAT, **config, **provenance()}
+    domain_of(whole).check(whole)
+    create_folder(folder, whole)
+    return carry_out(folder, quiet=quiet)
+
+
+def processors(threads: int | None) -> int:
+    """Processor threads: as many as may be used, unless told otherwise."""
+    if threads is not None and threads < 1:
+        raise PrefrlError(f"--threads must be at least 1, got {threads}")
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return threads or usable
+
+
+def find_device(wanted: str) -> str:
+    """`auto` is CUDA where there is one. Raises PrefrlError for a device that is not there."""
+    import torch
+
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise PrefrlError("--device cuda, but torch sees no CUDA device here; leave it out, or use --device cpu")
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return wanted
+
+
+def open_model(name: str, device: str) -> "LanguageModel":
+    """A model, quietly."""
+    from prefrl.text.models import load_model
+
+    be_quiet()
+    return load_model(name, device=device)
+
+
+def be_quiet() -> None:
+    """Keep transformers from drawing bars of its own into our display."""
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+
+
+def find_gold(name: str | None) -> "Gold | None":
+    """The function that `module:function` names: (prompt, answer) -> what the answer is worth."""
+    if name is None:
+        return None
+    module, _, function = name.partition(":")
+    try:
+        gold: Gold = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise PrefrlError(
+            f"no gold standard {name}: {error}; name one as module:function, such as prefrl_envs.tiny_instruct:gold"
+        ) from error
+    if not callable(gold):
+        raise PrefrlError(f"{name} is no function; a gold standard takes a prompt and an answer and returns a number")
+    return gold
+
+
+@contextmanager
+def memory(advice: str) -> Iterator[None]:
+    """Turn memory that is exhausted into a sentence with advice."""
+    import torch
+
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise PrefrlError(f"out of memory; {advice}") from error
+    except RuntimeError as error:
+        if "allocate memory" not in str(error):
+            raise
+        raise PrefrlError(f"out of memory; {advice}") from error

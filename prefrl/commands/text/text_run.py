@@ -1,0 +1,223 @@
+"""A run that learns from comparisons of answers."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from prefrl.commands.progress import Progress, duration, number, share
+from prefrl.commands.text.reward_run import build_ensemble, load_ensemble
+from prefrl.commands.text.setup import find_gold, memory, open_model
+from prefrl.commands.training import Parts, check_loop, train_on_preferences
+from prefrl.ensemble import RewardEnsemble
+from prefrl.errors import PrefrlError
+from prefrl.labelers import Labeler
+from prefrl.runs import Run
+from prefrl.segments import Segment, Text, collate
+from prefrl.store import PreferenceStore
+from prefrl.text.data import check_tokenizer, read_documents, read_prompts
+from prefrl.text.generation import sample
+from prefrl.text.heads import TrunkReward
+from prefrl.text.judge import ModelLabeler
+from prefrl.text.learner import TextLearner
+from prefrl.text.models import LanguageModel, save_model, with_lora
+from prefrl.text.packing import as_segment
+from prefrl.text.policy import Prompt
+from prefrl.text.settings import TextConfig
+from prefrl.text.supervised import blocks
+
+UNIT = "answers"
+EVALUATION_PROMPTS = 500  # at most
+
+
+def check(config: dict[str, Any]) -> None:
+    """See `Domain`."""
+    TextConfig(**config["learner"])
+    check_loop(config)
+
+
+def heading(config: dict[str, Any]) -> str:
+    """See `Domain`."""
+    what = f"{config['labels']} comparisons by {config['labeler']}"
+    if config["reward"] == "true":
+        what = "the gold standard (the upper bound)"
+    elif not config["labels"]:
+        what = f"the reward model {config['reward_model']}"
+    return (
+        f"[bold]{config['model']}[/bold] answers {config['prompts']}, from {what}: {total(config):,} answers in "
+        f"{config['rounds']} rounds, {config['algo'].upper()}, seed {config['seed']}"
+    )
+
+
+def total(config: dict[str, Any]) -> int:
+    """See `Domain`."""
+    return int(config["loop"]["warmup_steps"] + config["rounds"] * config["loop"]["steps_per_round"])
+
+
+def lines(config: dict[str, Any], row: Mapping[str, float]) -> list[tuple[str, str]]:
+    """See `Domain`."""
+    shown = []
+    if config["reward"] == "learned":
+        asked, answered = int(row.get("asked", 0)), int(row.get("labels", 0))
+        shown += [
+            ("comparisons", f"{asked} asked, {answered} answered, of {config['labels']}"),
+            ("reward model", f"{share(row.get('reward_accuracy'))} of held-out answers predicted"),
+            ("predicted reward", f"{row.get('predicted_return', math.nan):.2f}"),
+        ]
+    if config["gold"] is not None:
+        shown.append(("gold", f"{row.get('true_return', math.nan):.3f}"))
+    return [*shown, ("divergence", f"{number(row.get('kl'))} nats, {row.get('tokens', math.nan):.0f} tokens an answer")]
+
+
+def train(run: Run, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """See `Domain`."""
+    settings = TextConfig(**config["learner"])
+    advice = f"try --minibatch-size {max(1, settings.minibatch_size // 2)} and --batch-size {settings.batch_size // 2}"
+    with memory(advice):
+        parts, done = train_on_preferences(
+            run, config, progress, lambda store, check: _build(config, store, check, progress)
+        )
+        learner = parts.learner
+        assert isinstance(learner, TextLearner)
+        averaged = learner.policy.averaged()
+        measured = _evaluate(config, learner, averaged, parts.ensemble)
+    save_model(averaged, run.folder / "model")
+    return {
+        "task": config["task"],
+        "reward": config["reward"],
+        "algo": config["algo"],
+        "labels": done["labels"],
+        "asked": done["asked"],
+        "steps": learner.steps,
+        "seed": run.seed,
+        **measured,
+        "wall_seconds": done["wall_seconds"],
+        "steps_per_second": learner.steps / done["wall_seconds"],
+        "seconds_fitting": run.total("seconds_fitting"),
+    }
+
+
+def _build(config: dict[str, Any], store: PreferenceStore, check: Callable[[], None], progress: Progress) -> Parts:
+    lm = open_model(config["model"], config["device"])
+    _check_store(lm, store)
+    prompts = read_prompts(Path(config["prompts"]), lm)
+    settings = TextConfig(**config["learner"])
+    documents = []
+    if settings.pretraining > 0 and config["documents"] is not None:
+        documents = blocks(read_documents(Path(config["documents"]), lm), length=min(128, lm.context - 1))
+    if config["lora"]:
+        lm = with_lora(lm, rank=config["lora"], seed=config["seed"])
+    if config["reward_model"] is not None:
+        ensemble = load_ensemble(Path(config["reward_model"]), lm)
+    else:
+        ensemble = build_ensemble(config, lm)
+    assert isinstance(ensemble.net, TrunkReward)
+    learner = TextLearner(
+        lm,
+        prompts,
+        settings,
+        seed=config["seed"],
+        check=check,
+        gold=find_gold(config["gold"]),
+        critic_from=ensemble.net.trunks[0],
+        comparisons=store.comparisons,
+        documents=documents,
+    )
+    judge = None
+    if config["labeler"].startswith("judge:") and config["labels"]:
+        judge = _judge(config, learner, progress)
+    return Parts(learner, ensemble, judge)
+
+
+def _check_store(lm: LanguageModel, store: PreferenceStore) -> None:
+    if answered := store.answers():
+        check_tokenizer(lm, store.segment(answered[0].option_ids[0]), str(store.path))
+
+
+def _judge(config: dict[str, Any], learner: TextLearner, progress: Progress) -> Labeler:
+    """A model as labeler, whose agreement with the gold standard is said before it is used, where there is one."""
+    from prefrl.comparisons import propose
+    from prefrl.text.judge import agreement
+
+    name = config["labeler"].removeprefix("judge:")
+    judge = ModelLabeler(open_model(name, config["device"]), config["labeler"])
+    if config["gold"] is None:
+        return judge
+    generator = torch.Generator().manual_seed(config["seed"])
+    acted = learner.policy.act(learner.prompts[:50], 2, generator, lambda: None)
+    queries = propose(acted.segments, 50, rng=np.random.default_rng(config["seed"]))
+    golds = [[float(o.true_reward.sum()) for o in q.options if o.true_reward is not None] for q in queries]
+    alike, decided = agreement(judge, queries, golds)
+    if decided:
+        progress.note(
+            f"the judge {name} agrees with the gold standard on {alike} of {decided} pairs ({alike / decided:.0%})"
+        )
+    return judge
+
+
+def _evaluate(
+    config: dict[str, Any], learner: TextLearner, averaged: LanguageModel, ensemble: RewardEnsemble
+) -> dict[str, float]:
+    """Gold and predicted reward of one answer to each prompt, of the averaged policy and of the reference."""
+    prompts = learner.prompts
+    if config["evaluation"] is not None:
+        prompts = read_prompts(Path(config["evaluation"]), averaged)
+    prompts = prompts[:EVALUATION_PROMPTS]
+    reference = open_model(config["model"], config["device"])
+    # A seed that no round draws.
+    seed = int(np.random.SeedSequence([config["seed"], 2**31]).generate_state(1)[0])
+    measured: dict[str, float] = {"episodes": len(prompts)}
+    for name, lm in (("", averaged), ("start_", reference)):
+        segments = answer(lm, prompts, learner.config, seed=seed)
+        with torch.no_grad():
+            measured[f"{name}predicted_return"] = float(ensemble.reward(collate(segments)).sum(dim=1).mean())
+        gold = find_gold(config["gold"])
+        golds = (
+            [math.nan]
+            if gold is None
+            else [gold(s.view.prompt, s.view.answer) for s in segments if isinstance(s.view, Text)]
+        )
+        measured[f"{name}true_return"] = float(np.mean(golds))
+        measured[f"{name}true_return_std"] = float(np.std(golds))
+    return measured
+
+
+def answer(lm: LanguageModel, prompts: Sequence[Prompt], config: TextConfig, *, seed: int) -> list[Segment]:
+    """One answer to each prompt."""
+    for prompt in prompts:
+        if len(prompt.ids) + config.most_tokens > lm.context:
+            raise PrefrlError(
+                f"the prompt {prompt.text[:40]!r}... has {len(prompt.ids)} tokens; with {config.most_tokens} for the "
+                f"answer that is more than the {lm.context} that the model reads: shorten it, or ask for fewer tokens"
+            )
+    answers = sample(
+        lm,
+        [prompt.ids for prompt in prompts],
+        most=config.most_tokens,
+        temperature=config.temperature,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    rows = [t[:n].tolist() for t, n in zip(answers.tokens, answers.mask.sum(dim=1).tolist(), strict=True)]
+    texts = lm.tokenizer.batch_decode(rows, skip_special_tokens=True)
+    return [
+        as_segment(prompt.ids, row, Text(prompt.text, text.strip()))
+        for prompt, row, text in zip(prompts, rows, texts, strict=True)
+    ]
+
+
+def ending(folder: Path, summary: Mapping[str, Any]) -> str:
+    """See `Domain`."""
+    before, after = summary["start_true_return"], summary["true_return"]
+    if after is None or math.isnan(after):
+        before, after, what = summary["start_predicted_return"], summary["predicted_return"], "predicted reward"
+    else:
+        what = "gold"
+    return (
+        f"[bold]{what} {after:.3f}[/bold], before {before:.3f}, on {summary['episodes']} prompts. "
+        f"{summary['labels']} answers of labelers, {summary['steps']:,} of the policy in "
+        f"{duration(summary['wall_seconds'])} ({summary['steps_per_second']:,.0f} a second).\n"
+        f"See it: prefrl report {folder}   prefrl text sample --model {folder} --prompt '...'"
+    )

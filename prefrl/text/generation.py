@@ -1,0 +1,116 @@
+"""Sample answers with a cache of keys and values, and keep the log-probabilities they were sampled with."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from prefrl.text.models import LanguageModel
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Answers:
+    """Sampled answers, in the order of their prompts; an end token that was sampled is the last real token."""
+
+    tokens: Tensor  # [N, T]  long
+    log_probs: Tensor  # [N, T]  under softmax(logits / temperature), zero where masked
+    mask: Tensor  # [N, T]  bool
+    ended: Tensor  # [N]  bool: the last token is the end token
+
+
+@torch.no_grad()
+def sample(
+    lm: LanguageModel,
+    prompts: Sequence[Sequence[int]],
+    *,
+    each: int = 1,
+    most: int,
+    temperature: float = 1.0,
+    batch: int = 256,
+    generator: torch.Generator,
+    check: Callable[[], None] = lambda: None,
+) -> Answers:
+    """`each` answers of at most `most` tokens to every prompt, from the whole distribution; temperature 0 is greedy.
+
+    At most `batch` answers grow side by side, prompts of like length together; the answers to one prompt share its
+    reading. Finished rows are dropped. Answers lie in the order of the prompts, those of one prompt together.
+    """
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    tokens = torch.zeros(len(prompts) * each, most, dtype=torch.long)
+    log_probs, lengths = torch.zeros(len(prompts) * each, most), torch.zeros(len(prompts) * each, dtype=torch.long)
+    size = max(1, batch // each)
+    for start in range(0, len(order), size):
+        chosen = order[start : start + size]
+        rows = torch.tensor([i * each + k for i in chosen for k in range(each)])
+        _decode(lm, [prompts[i] for i in chosen], each, rows, tokens, log_probs, lengths, temperature, generator, check)
+    longest = int(lengths.max()) if len(lengths) else 0
+    mask = torch.arange(longest) < lengths[:, None]
+    last = tokens.gather(1, (lengths - 1).clamp(min=0)[:, None])[:, 0]
+    return Answers(tokens[:, :longest], log_probs[:, :longest], mask, last == lm.end)
+
+
+def _decode(
+    lm: LanguageModel,
+    prompts: Sequence[Sequence[int]],
+    each: int,
+    rows: Tensor,  # [n]  where each answer goes in what follows
+    tokens: Tensor,
+    log_probs: Tensor,
+    lengths: Tensor,
+    temperature: float,
+    generator: torch.Generator,
+    check: Callable[[], None],
+) -> None:
+    ids, mask = left_padded(prompts)
+    cache = DynamicCache(config=lm.causal.config.get_text_config())
+    logits = _forward(lm, ids, mask, (mask.cumsum(dim=1) - 1).clamp(min=0), cache)
+    if each > 1:
+        cache.batch_repeat_interleave(each)
+        logits, mask = logits.repeat_interleave(each, dim=0), mask.repeat_interleave(each, dim=0)
+    position = mask.sum(dim=1)  # [n]  of the token to come
+    for t in range(tokens.shape[1]):
+        check()
+        scores = torch.log_softmax(logits / (temperature or 1.0), dim=-1)
+        if temperature == 0:
+            drawn = scores.argmax(dim=-1, keepdim=True)
+        else:
+            drawn = torch.multinomial(scores.exp(), 1, generator=generator)
+        tokens[rows, t], log_probs[rows, t] = drawn[:, 0], scores.gather(1, drawn)[:, 0]
+        lengths[rows] = t + 1
+        going = torch.nonzero(drawn[:, 0] != lm.end)[:, 0]
+        if len(going) == 0 or t + 1 == tokens.shape[1]:
+            return
+        if len(going) < len(rows):
+            cache.batch_select_indices(going.to(lm.device))
+            rows, drawn, mask, position = rows[going], drawn[going], mask[going], position[going]
+        mask = torch.cat([mask, torch.ones(len(mask), 1, dtype=torch.bool)], dim=1)
+        logits = _forward(lm, drawn, mask, position[:, None], cache)
+        position = position + 1
+
+
+def _forward(lm: LanguageModel, ids: Tensor, mask: Tensor, position: Tensor, cache: DynamicCache) -> Tensor:
+    """[n, V] logits of the token that follows, on the processor, where tokens are drawn."""
+    with lm.autocast():
+        out = lm.model(
+            input_ids=ids.to(lm.device),
+            attention_mask=mask.to(lm.device),
+            position_ids=position.to(lm.device),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+    logits: Tensor = out.logits[:, -1].float().cpu()
+    return logits
+
+
+def left_padded(prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """[n, P] ids and [n, P] mask, every prompt ending at the right."""
+    longest = max(map(len, prompts))
+    ids = torch.zeros(len(prompts), longest, dtype=torch.long)
+    mask = torch.zeros(len(prompts), longest, dtype=torch.bool)
+    for row, prompt in enumerate(prompts):
+        ids[row, longest - len(prompt) :] = torch.tensor(list(prompt))
+        mask[row, longest - len(prompt) :] = True
+    return ids, mask

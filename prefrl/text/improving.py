@@ -1,0 +1,161 @@
+"""One batch of answers, or of comparisons, and what the policy makes of it: PPO, RLOO, DPO."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from prefrl.choice import choice_correct, choice_loss
+from prefrl.comparisons import Comparison
+from prefrl.segments import SegmentBatch, collate
+from prefrl.text.advantages import end_penalty, generalized_advantages, leave_one_out, token_rewards, whiten
+from prefrl.text.heads import Critic
+from prefrl.text.kl import k1, k3
+from prefrl.text.losses import implicit_returns, masked_mean, policy_loss, value_loss
+from prefrl.text.packing import answer_log_probs, pack
+from prefrl.text.policy import Acted, Policy, batch_parts, take_step
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Judged:
+    """A batch of answers with all that is fixed while it is learned from."""
+
+    batch: SegmentBatch
+    old_log_probs: Tensor  # [B, T]
+    advantages: Tensor  # [B, T]
+    values: Tensor | None  # [B, T]  before learning; None without a critic
+    returns: Tensor | None  # [B, T]  what values are fitted to
+
+
+def judge(
+    policy: Policy, critic: Critic | None, acted: Acted, score: Tensor, *, coefficient: float
+) -> tuple[Judged, dict[str, float]]:
+    """Advantages of every token from scores [B, T], the divergence from the reference, and what the critic expects.
+
+    With a critic they are generalized advantage estimates (PPO), without one the whole answer's return against the
+    other answers to its prompt (RLOO).
+    """
+    config, mask = policy.config, acted.batch.mask
+    kl = k1(acted.log_probs, policy.reference_log_probs(acted.batch)) * mask
+    paid = score + end_penalty(mask, acted.ended, penalty=config.missing_end_penalty)
+    rewards = token_rewards(paid, kl, mask, coefficient=coefficient)
+    values = returns = None
+    if critic is None:
+        totals = leave_one_out(rewards.sum(dim=1).view(-1, config.answers)).view(-1, 1)
+        advantages = totals * mask
+    else:
+        values = critic_values(critic, acted.batch, config.minibatch_size) * mask
+        advantages = generalized_advantages(rewards, values, mask, gamma=1.0, lam=config.gae_lambda)
+        returns = advantages + values
+    per_answer = kl.sum(dim=1)
+    metrics = {
+        "kl": float(per_answer.mean()),
+        "sqrt_kl": math.sqrt(max(0.0, float(per_answer.mean()))),
+        "kl_error": float(per_answer.std() / math.sqrt(len(per_answer))),
+        "kl_coefficient": coefficient,
+        "predicted_return": float(score.sum(dim=1).mean()),
+        "tokens": float(mask.sum(dim=1).float().mean()),
+        "ended": float(acted.ended.float().mean()),
+        "entropy": float(-masked_mean(acted.log_probs, mask)),
+    }
+    return Judged(acted.batch, acted.log_probs, whiten(advantages, mask), values, returns), metrics
+
+
+@torch.no_grad()
+def critic_values(critic: Critic, batch: SegmentBatch, size: int) -> Tensor:
+    """[B, T] on the processor."""
+    return torch.cat([critic(pack(batch[part], critic.device)) for part in batch_parts(len(batch), size)]).cpu()
+
+
+def improve(
+    policy: Policy,
+    critic: Critic | None,
+    critic_optimizer: torch.optim.Optimizer | None,
+    judged: Judged,
+    documents: Callable[[], Tensor] | None,
+    *,
+    batches: int,
+    generator: torch.Generator,
+    check: Callable[[], None],
+) -> dict[str, float]:
+    """Learn from one batch in minibatches: PPO's clipped losses, and language modeling where there are documents.
+
+    `documents` draws the loss of a minibatch of them, whose gradient is added to the policy's (InstructGPT's ptx).
+    """
+    config, device = policy.config, policy.lm.device
+    noted: list[tuple[float, ...]] = []
+    for _ in range(config.epochs):
+        for chosen in torch.randperm(len(judged.batch), generator=generator).split(config.minibatch_size):
+            check()
+            part = judged.batch[chosen]
+            old, advantages = judged.old_log_probs[chosen].to(device), judged.advantages[chosen].to(device)
+            mask = part.mask.to(device)
+            new = answer_log_probs(policy.lm, part, temperature=config.temperature)
+            loss, clipped = policy_loss(new, old, advantages, mask, clip=config.clip)
+            torch.autograd.backward(loss)
+            if documents is not None:
+                torch.autograd.backward(config.pretraining * documents())
+            policy.step(batches)
+            off = math.nan
+            if critic is not None:
+                assert judged.values is not None
+                assert judged.returns is not None
+                assert critic_optimizer is not None
+                wanted = judged.returns[chosen].to(device)
+                before = judged.values[chosen].to(device)
+                value = value_loss(critic(pack(part, device)), before, wanted, mask, clip=config.value_clip)
+                torch.autograd.backward(value)
+                take_step(critic_optimizer, config.value_learning_rate, batches, config)
+                off = float(value.detach())
+            moved = float(masked_mean(k3(old, new.detach()), mask))
+            ratio = float((torch.exp(new.detach() - old) - 1.0).abs().mul(mask).max())
+            noted.append((float(loss.detach()), float(clipped), moved, ratio, off))
+    first_ratio, columns = noted[0][3], list(zip(*noted, strict=True))
+    names = ("policy_loss", "clip_share", "policy_kl")
+    means = {name: sum(column) / len(column) for name, column in zip(names, columns, strict=False)}
+    return {**means, "value_loss": sum(columns[4]) / len(noted), "first_ratio_error": first_ratio}
+
+
+def improve_by_comparisons(
+    policy: Policy,
+    comparisons: Sequence[Comparison],
+    answers: int,
+    *,
+    batches: int,
+    generator: torch.Generator,
+    check: Callable[[], None],
+) -> dict[str, float]:
+    """DPO (Rafailov et al. 2023): the choice model's loss, the policy itself being the reward; reads about `answers`.
+
+    Without comparisons nothing changes.
+    """
+    config, size = policy.config, max(1, policy.config.minibatch_size // 2)
+    losses: list[float] = []
+    correct: list[float] = []
+    left = answers
+    while left > 0 and comparisons:
+        for chosen in torch.randperm(len(comparisons), generator=generator).split(size):
+            check()
+            if left <= 0:
+                break
+            part = [comparisons[i] for i in chosen.tolist()]
+            segments = {s.id: s for comparison in part for s in comparison.options}
+            place = {name: i for i, name in enumerate(segments)}
+            batch = collate(list(segments.values()))
+            new = answer_log_probs(policy.lm, batch, temperature=config.temperature).sum(dim=1)
+            old = policy.reference_log_probs(batch).sum(dim=1).to(new.device)
+            implicit = implicit_returns(new, old, beta=config.dpo_beta)
+            each = [(implicit[[place[s.id] for s in c.options]], torch.tensor(c.mu, device=new.device)) for c in part]
+            loss = torch.stack([choice_loss(returns, mu, noise=0.0) for returns, mu in each]).mean()
+            torch.autograd.backward(loss)
+            policy.step(batches + (answers - left) // config.batch_size)
+            losses.append(float(loss.detach()))
+            correct += [float(choice_correct(returns.detach(), mu)) for returns, mu in each]
+            left -= len(segments)
+    decided = [value for value in correct if not math.isnan(value)]
+    return {
+        "policy_loss": sum(losses) / len(losses) if losses else math.nan,
+        "dpo_accuracy": sum(decided) / len(decided) if decided else math.nan,
+    }

@@ -1,0 +1,39 @@
+"""Prompts and answers as tokens."""
+
+from prefrl.errors import PrefrlError
+from prefrl.text.models import LanguageModel
+
+SLOT = "{prompt}"
+
+
+def encode_prompt(lm: LanguageModel, prompt: str) -> list[int]:
+    """The tokens of a prompt: within the tokenizer's chat template if it has one, otherwise as it is."""
+    tokenizer = lm.tokenizer
+    if tokenizer.chat_template is None:
+        ids: list[int] = tokenizer(prompt)["input_ids"]
+        # Some tokenizers end every text; an answer is to follow here.
+        return ids[:-1] if len(ids) > 1 and ids[-1] == lm.end else ids
+    messages = [{"role": "user", "content": prompt}]
+    written = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    found: list[int] = tokenizer(written, add_special_tokens=False)["input_ids"]
+    return found
+
+
+def encode_answer(lm: LanguageModel, answer: str) -> list[int]:
+    """The tokens of an answer and the end token."""
+    ids: list[int] = lm.tokenizer(answer, add_special_tokens=False)["input_ids"]
+    return ids if ids and ids[-1] == lm.end else [*ids, lm.end]
+
+
+def set_template(lm: LanguageModel, template: str) -> None:
+    """Have every prompt stand in `template`, such as `q: {prompt} a:`; it is saved with the model as chat template.
+
+    Raises PrefrlError unless the template has one place for the prompt and nothing that a chat template would run.
+    """
+    before, slot, after = template.partition(SLOT)
+    if not slot or SLOT in after:
+        raise PrefrlError(f"a template needs {SLOT} once, got {template!r}")
+    if any(mark in template.replace(SLOT, "") for mark in ("{", "}")):
+        raise PrefrlError(f"a template may hold no braces but those of {SLOT}, got {template!r}")
+    start = "{{ bos_token }} " if lm.tokenizer.bos_token is not None else ""
+    lm.tokenizer.chat_template = f"{start}{before}{{{{ messages[0]['content'] }}}}{after}"

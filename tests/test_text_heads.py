@@ -1,0 +1,202 @@
+"""The reward model and the value function of text: where they read, and that the core's ensemble carries them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from text_worlds import as_batch, prompts_of, tiny
+
+from prefrl.acquisition import disagreement
+from prefrl.choice import choice_loss
+from prefrl.comparisons import Comparison, propose, ranked_pairs, select
+from prefrl.ensemble import RewardEnsemble
+from prefrl.fitting import FitConfig, fit
+from prefrl.segments import Segment, Text, collate
+from prefrl.text import heads
+from prefrl.text.generation import sample
+from prefrl.text.heads import Critic, TrunkReward
+from prefrl.text.models import LanguageModel, trainable, with_lora
+from prefrl.text.packing import as_segment, pack, token_ids
+
+END = 2
+
+
+def reward_net(lm: LanguageModel | None = None, *, members: int = 3, trunks: int = 1) -> TrunkReward:
+    return TrunkReward(
+        lm or tiny(spread=3.0), members=members, trunks=trunks, generator=torch.Generator().manual_seed(0)
+    )
+
+
+def segment(prompt: list[int], answer: list[int]) -> Segment:
+    return as_segment(prompt, answer, Text("p", "a"))
+
+
+def random_segments(n: int, *, prompts: int = 4, seed: int = 0) -> list[Segment]:
+    """Answers of 1 to 6 tokens to a few prompts of other lengths."""
+    rng = np.random.default_rng(seed)
+    given = prompts_of(list(range(2, 2 + prompts)))
+    return [segment(given[i % prompts], [*rng.integers(3, 23, rng.integers(0, 6)).tolist(), END]) for i in range(n)]
+
+
+# ---- segments --------------------------------------------------------------------------------------------------------
+
+
+def test_a_segment_holds_prompt_and_answer() -> None:
+    """With P = 3: context = ids[:2], obs = ids[2:-1], act = ids[3:]."""
+    s = as_segment([5, 6, 7], [8, 9, 2], Text("p", "a"), gold=1.5)
+    assert (s.context.tolist(), s.obs.tolist(), s.act.tolist()) == ([5, 6], [7, 8, 9], [8, 9, 2])
+    assert s.true_reward is not None
+    assert s.true_reward.tolist() == [0, 0, 1.5]
+    assert token_ids(s) == ([5, 6, 7], [8, 9, 2])
+
+
+def test_packing_undoes_padding_on_both_sides() -> None:
+    packed = pack(collate([segment([5], [8, 2]), segment([5, 6, 7], [9])]), torch.device("cpu"))
+    assert packed.ids.tolist() == [[5, 8, 2, 0], [5, 6, 7, 9]]
+    assert packed.first.tolist() == [1, 3]
+    assert packed.before.tolist() == [[0, 1], [2, 3]]
+
+
+# ---- where the reward is read ----------------------------------------------------------------------------------------
+
+ENDS = {
+    "an end": ([5, 6], [8, 9, END]),
+    "no end": ([5, 6], [8, 9, 10]),
+    "an end at once": ([5, 6], [END]),
+    "the longest": ([5, 6, 7, 8], [8, 9, 10, 11, 12, 13, END]),
+    "an end in the prompt": ([END, 6, END], [9, END]),
+    "a prompt of one token": ([5], [9, END]),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_the_reward_is_read_at_the_last_real_token(name: str) -> None:
+    """Beside longer and shorter answers it is what the trunk says of the bare sequence's last token."""
+    net = reward_net()
+    ensemble = RewardEnsemble(net, credit="last_step")
+    batch = collate([segment(*tokens) for tokens in ENDS.values()])
+    with torch.no_grad():
+        rewards = ensemble(batch)
+        prompt, answer = ENDS[name]
+        state = net.trunks[0](input_ids=torch.tensor([[*prompt, *answer]])).last_hidden_state[0, -1]
+        wanted = net.heads @ state + net.bias
+    row = rewards[:, list(ENDS).index(name)]
+    assert torch.allclose(row[:, len(answer) - 1], wanted, atol=1e-5)
+    assert torch.count_nonzero(row) == len(wanted)  # nowhere else
+
+
+def test_reading_in_pieces_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    ensemble, batch = RewardEnsemble(reward_net(), credit="last_step"), collate(random_segments(12))
+    whole = ensemble.returns(batch)
+    monkeypatch.setattr(heads, "TOKENS", 30)
+    with torch.no_grad():
+        assert torch.allclose(ensemble.returns(batch), whole, atol=1e-5)
+
+
+def test_the_true_reward_is_out_of_sight() -> None:
+    prompt, answer = [5, 6], [8, 2]
+    ensemble = RewardEnsemble(reward_net(), credit="last_step")
+    a, b = (collate([as_segment(prompt, answer, Text("p", "a"), gold=g)]) for g in (0.0, 1e9))
+    assert torch.equal(ensemble.returns(a), ensemble.returns(b))
+
+
+# ---- the core carries it ---------------------------------------------------------------------------------------------
+
+
+def likes(s: Segment) -> float:
+    """What the labeler of this file likes: low token numbers."""
+    return -float(s.act.mean())
+
+
+def answered(segments: list[Segment], n: int) -> list[Comparison]:
+    queries = propose(segments, n, rng=np.random.default_rng(0))
+    return [
+        Comparison(q.options, (1.0, 0.0) if likes(q.options[0]) > likes(q.options[1]) else (0.0, 1.0)) for q in queries
+    ]
+
+
+@pytest.mark.parametrize("trunks", [1, 3])
+def test_the_ensemble_is_fitted_by_the_core_and_members_differ(trunks: int) -> None:
+    ensemble = RewardEnsemble(reward_net(trunks=trunks), credit="last_step")
+    comparisons = answered(random_segments(120), 300)
+    config = FitConfig(first_epochs=8, batch_size=32, learning_rate=3e-3, noise=0.0, adaptation=1.0)
+    report = fit(ensemble, comparisons, config, np.random.default_rng(0))
+    assert report.accuracy > 0.75
+    returns = ensemble.returns(collate(random_segments(50, seed=1)))
+    assert returns.std(dim=0).min() > 1e-4
+
+
+def test_rankings_are_fitted_with_one_reading_of_each_answer() -> None:
+    pool = {s.id: s for s in random_segments(80, prompts=1)}
+    segments = list(pool.values())
+    rankings = [segments[i : i + 5] for i in range(0, 40, 5)]
+    comparisons = [c for options in rankings for c in ranked_pairs(options, [-likes(s) for s in options])]
+    net, seen = reward_net(), []
+    score = net._score
+    net._score = lambda batch: seen.append(len(batch)) or score(batch)  # type: ignore[method-assign,func-returns-value]
+    ensemble = RewardEnsemble(net, credit="last_step")
+    fit(ensemble, comparisons, FitConfig(first_epochs=1, batch_size=2, noise=0.0), np.random.default_rng(0))
+    assert seen[:4] == [10, 10, 10, 10]  # two rankings of five
+
+
+def test_a_tie_teaches_nothing_at_equal_rewards_and_what_a_prompt_adds_does_not_count() -> None:
+    returns = torch.full((3, 1, 2), 0.7, requires_grad=True)
+    choice_loss(returns, torch.tensor([[0.5, 0.5]]), noise=0.0).sum().backward()  # type: ignore[no-untyped-call]
+    assert returns.grad is not None
+    assert torch.count_nonzero(returns.grad) == 0
+    told = torch.randn(3, 4, 2)
+    mu = torch.tensor([[1.0, 0.0]] * 4)
+    assert torch.allclose(choice_loss(told + torch.randn(4, 1), mu), choice_loss(told, mu), atol=1e-5)
+
+
+def test_the_same_acquisition_chooses_what_to_ask() -> None:
+    ensemble = RewardEnsemble(reward_net(), credit="last_step")
+    queries = propose(random_segments(30), 40, rng=np.random.default_rng(0))
+    chosen = select(queries, 5, ensemble, disagreement)
+    returns = ensemble.returns(collate([o for q in queries for o in q.options])).view(3, 40, 2)
+    best = disagreement(returns).topk(5).indices.tolist()
+    assert [q.id for q in chosen] == [queries[i].id for i in best]
+
+
+def test_an_ensemble_comes_back_bit_by_bit(tmp_path: Path) -> None:
+    for lm in (tiny(), with_lora(tiny(), rank=2, seed=0)):
+        ensemble, again = (RewardEnsemble(reward_net(lm), credit="last_step") for _ in range(2))
+        comparisons = answered(random_segments(40), 30)
+        fit(ensemble, comparisons, FitConfig(first_epochs=2), np.random.default_rng(0))
+        save_file(dict(ensemble.state_dict()), tmp_path / "e.safetensors")
+        again.load_state_dict(load_file(tmp_path / "e.safetensors"))
+        batch = collate(random_segments(9, seed=3))
+        assert torch.equal(again.reward(batch), ensemble.reward(batch))
+        saved = sum(t.numel() for n, t in load_file(tmp_path / "e.safetensors").items() if n.startswith("net."))
+        assert saved == sum(p.numel() for p in trainable(ensemble.net).values())
+
+
+# ---- values ----------------------------------------------------------------------------------------------------------
+
+
+def test_values_start_at_zero_and_are_read_before_each_token() -> None:
+    lm, net = tiny(spread=3.0), reward_net()
+    critic = Critic(net.trunks[0], lm)
+    batch = as_batch(p := prompts_of([3, 5]), sample(lm, p, most=6, generator=torch.Generator().manual_seed(0)))
+    packed = pack(batch, lm.device)
+    assert torch.count_nonzero(critic(packed)) == 0
+    with torch.no_grad():
+        critic.head.weight.normal_(generator=torch.Generator().manual_seed(0))
+        values = critic(packed)
+        for row, prompt in enumerate(p):
+            answer = batch.act[row][batch.mask[row]].tolist()
+            states = net.trunks[0](input_ids=torch.tensor([[*prompt, *answer]])).last_hidden_state[0]
+            wanted = critic.head(states[len(prompt) - 1 : -1])[:, 0]
+            assert torch.allclose(values[row, : len(answer)], wanted, atol=1e-5)
+
+
+def test_the_critic_learns_apart_from_the_reward() -> None:
+    net = reward_net()
+    before = [p.clone() for p in net.parameters()]
+    critic = Critic(net.trunks[0], tiny())
+    with torch.no_grad():
+        for parameter in critic.parameters():
+            parameter.add_(1.0)
+    assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))

@@ -1,0 +1,158 @@
+"""Loading, making, copying and saving language models."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from text_worlds import WORDS, prompts_of, tiny
+
+from prefrl.errors import PrefrlError
+from prefrl.text.models import (
+    LanguageModel,
+    TinyConfig,
+    frozen,
+    load_model,
+    save_model,
+    tiny_model,
+    trainable,
+    twin,
+    with_lora,
+    word_tokenizer,
+)
+
+
+def logits(lm: LanguageModel) -> torch.Tensor:
+    with torch.no_grad():
+        out: torch.Tensor = lm.model(input_ids=torch.tensor(prompts_of([9]))).logits
+    return out
+
+
+def moved(lm: LanguageModel) -> None:
+    """Change everything that learns."""
+    with torch.no_grad():
+        for parameter in trainable(lm.model).values():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+
+
+# ---- tokenizer -------------------------------------------------------------------------------------------------------
+
+
+def test_words_and_marks_between_spaces_are_tokens_and_come_back() -> None:
+    tokenizer = word_tokenizer(["anna", "likes", "tea", ".", "?"], context=32)
+    text = "anna likes tea . anna likes ?"
+    ids = tokenizer(text)["input_ids"]
+    assert ids == [2, 3, 4, 5, 6, 3, 4, 7]
+    assert ids[0] == tokenizer.eos_token_id
+    assert tokenizer.decode(ids, skip_special_tokens=True) == text
+    assert tokenizer("ben")["input_ids"][1:] == [tokenizer.unk_token_id]
+
+
+# ---- folders ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_saved_model_comes_back_the_same(tmp_path: Path) -> None:
+    lm = tiny()
+    save_model(lm, tmp_path)
+    again = load_model(str(tmp_path))
+    assert torch.equal(logits(lm), logits(again))
+    assert again.tokenizer("w1 w2")["input_ids"] == lm.tokenizer("w1 w2")["input_ids"]
+    assert (again.end, again.context) == (lm.end, 64)
+    assert not list(tmp_path.glob("*.bin"))
+
+
+def test_the_seed_makes_the_weights() -> None:
+    assert torch.equal(logits(tiny(3)), logits(tiny(3)))
+    assert not torch.equal(logits(tiny(3)), logits(tiny(4)))
+
+
+def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PrefrlError, match=r"is no model: it has no config\.json"):
+        load_model(str(tmp_path))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "no-such-model"}))
+    with pytest.raises(PrefrlError, match=r"cannot read the model of .*no-such-model"):
+        load_model(str(tmp_path))
+
+
+def test_a_model_without_tokenizer_or_of_another_is_refused(tmp_path: Path) -> None:
+    lm = tiny()
+    lm.causal.save_pretrained(tmp_path)
+    with pytest.raises(PrefrlError, match="cannot read the tokenizer of"):
+        load_model(str(tmp_path))
+    word_tokenizer([f"x{i}" for i in range(100)], context=64).save_pretrained(tmp_path)
+    with pytest.raises(PrefrlError, match="knows 103 tokens, the model only 23"):
+        load_model(str(tmp_path))
+
+
+def test_names_that_are_nothing_are_refused_without_asking_a_hub(tmp_path: Path) -> None:
+    for name, reason in (
+        (str(tmp_path / "gone"), "no folder .*gone"),
+        (str(tmp_path / "gone.gguf"), r"no file .*gone\.gguf"),
+        ("no such model", "no folder no such model"),
+    ):
+        with pytest.raises(PrefrlError, match=reason):
+            load_model(name)
+    (tmp_path / "weights.bin").write_bytes(b"\x80\x04")
+    with pytest.raises(PrefrlError, match=r"neither a folder nor a \.gguf file"):
+        load_model(str(tmp_path / "weights.bin"))
+
+
+def test_pickled_weights_are_refused(tmp_path: Path) -> None:
+    lm = tiny()
+    save_model(lm, tmp_path)
+    torch.save(lm.causal.state_dict(), tmp_path / "pytorch_model.bin")
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(PrefrlError, match="safetensors"):
+        load_model(str(tmp_path))
+
+
+def test_impossible_shapes_are_refused() -> None:
+    with pytest.raises(PrefrlError, match="30 hidden units do not divide into 4 heads"):
+        tiny_model(WORDS, TinyConfig(hidden=30), seed=0)
+
+
+# ---- copies and adapters ---------------------------------------------------------------------------------------------
+
+
+def test_a_twin_starts_the_same_and_then_goes_its_own_way() -> None:
+    lm = tiny()
+    before, copy = logits(lm), twin(lm)
+    assert torch.equal(before, logits(copy))
+    moved(copy)
+    assert torch.equal(before, logits(lm))
+    assert not torch.equal(before, logits(copy))
+    assert trainable(frozen(lm).model) == {}
+
+
+def test_an_adapter_starts_as_no_change_and_is_the_reference_when_switched_off() -> None:
+    lm = with_lora(tiny(), rank=4, seed=0)
+    before = logits(lm)
+    assert torch.equal(before, logits(tiny()))
+    moved(lm)
+    assert not torch.allclose(before, logits(lm))
+    with lm.without_adapter():
+        assert torch.equal(before, logits(lm))
+
+
+def test_twins_with_adapters_share_the_frozen_weights_alone() -> None:
+    lm = with_lora(tiny(), rank=4, seed=0)
+    copy = twin(lm)
+    mine, its = dict(lm.model.named_parameters()), dict(copy.model.named_parameters())
+    learning = trainable(lm.model)
+    assert learning
+    assert sum(p.numel() for p in learning.values()) < sum(p.numel() for p in mine.values())
+    for name, parameter in mine.items():
+        assert (parameter is its[name]) == (name not in learning)
+    moved(copy)
+    assert torch.equal(logits(lm), logits(tiny()))
+
+
+def test_adapters_are_merged_into_what_is_saved(tmp_path: Path) -> None:
+    lm = with_lora(tiny(), rank=4, seed=0)
+    moved(lm)
+    wanted = logits(lm)
+    save_model(lm, tmp_path)
+    assert torch.allclose(logits(load_model(str(tmp_path))), wanted, atol=1e-5)
+    assert torch.equal(logits(lm), wanted)  # saving changed nothing
+    with lm.without_adapter():
+        assert torch.equal(logits(lm), logits(tiny()))
