@@ -4,7 +4,6 @@ import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +99,7 @@ def _train(run: Run, config: dict[str, Any], progress: Progress) -> dict[str, An
             plan = label_plan(config["labels"], rounds * per_round, per_round, upfront=config["upfront"])
             if config["labeler"] == "recorded":
                 source, plan = Path(config["labels_from"]), [0] * rounds
-                labeler = Recorded(source, config["labels"], partial(check_recorded, learner=learner))
+                labeler = Recorded(source, config["labels"])
             train(
                 learner,
                 ensemble,
@@ -148,22 +147,6 @@ def _told(store: PreferenceStore) -> Iterator[None]:
             store.beat("stopped")
         raise
     store.beat("finished")
-
-
-def check_recorded(store: PreferenceStore, *, learner: ControlLearner) -> None:
-    """Raise PrefrlError unless recorded segments look like this learner's."""
-    answers = store.answers()
-    if not answers:
-        return
-    segment = store.segment(answers[0].option_ids[0])
-    space = learner.venv.action_space
-    wanted = learner.venv.observation_space.shape, space.shape
-    found = segment.obs.shape[1:], segment.act.shape[1:]
-    if found != wanted:
-        raise PrefrlError(
-            f"{store.path} was answered about observations of shape {found[0]} and actions of shape {found[1]}, but "
-            f"{learner.task.name} has {wanted[0]} and {wanted[1]}: the answers belong to another task"
-        )
 
 
 def build_task(config: dict[str, Any]) -> Task:
