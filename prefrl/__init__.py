@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from prefrl.choice import choice_loss as choice_loss
     from prefrl.comparisons import Comparison as Comparison
     from prefrl.comparisons import Query as Query
+    from prefrl.comparisons import Ranking as Ranking
     from prefrl.comparisons import from_ranking as from_ranking
     from prefrl.comparisons import propose as propose
     from prefrl.comparisons import select as select
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from prefrl.labelers import Labeler as Labeler
     from prefrl.labelers import Oracle as Oracle
     from prefrl.labelers import People as People
+    from prefrl.labelers import Recorded as Recorded
     from prefrl.loop import Experience as Experience
     from prefrl.loop import Learner as Learner
     from prefrl.loop import LoopConfig as LoopConfig
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from prefrl.runs import Run as Run
     from prefrl.schedule import label_plan as label_plan
     from prefrl.segments import Frames as Frames
+    from prefrl.segments import Replay as Replay
     from prefrl.segments import Segment as Segment
     from prefrl.segments import SegmentBatch as SegmentBatch
     from prefrl.segments import SimulatorStates as SimulatorStates
@@ -46,15 +49,15 @@ if TYPE_CHECKING:
 _HOME = {
     "acquisition": ["Acquisition", "disagreement", "entropy", "information_gain", "mixture", "uniform"],
     "choice": ["choice_log_probs", "choice_loss"],
-    "comparisons": ["Comparison", "Query", "from_ranking", "propose", "select"],
+    "comparisons": ["Comparison", "Query", "Ranking", "from_ranking", "propose", "select"],
     "ensemble": ["RewardEnsemble", "RewardFn"],
     "errors": ["Interrupted", "PrefrlError"],
     "fitting": ["FitConfig", "FitReport", "fit"],
-    "labelers": ["Labeler", "Oracle", "People"],
+    "labelers": ["Labeler", "Oracle", "People", "Recorded"],
     "loop": ["Experience", "Learner", "LoopConfig", "train", "train_baseline"],
     "runs": ["Run"],
     "schedule": ["label_plan"],
-    "segments": ["Frames", "Segment", "SegmentBatch", "SimulatorStates", "Text", "collate"],
+    "segments": ["Frames", "Replay", "Segment", "SegmentBatch", "SimulatorStates", "Text", "collate"],
     "store": ["PreferenceStore"],
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}

@@ -243,13 +243,11 @@ class People:
 class Recorded:
     """Answers that were given before, in another store: the first `labels` queries that somebody answered there.
 
-    They are copied once, with their questions, so that the run goes on without the other store. `check` is called with
-    the other store before that, and raises PrefrlError if its segments are not what this run can learn from.
+    They are copied once, with their questions, so that the run goes on without the other store.
     """
 
     source: Path
     labels: int
-    check: Callable[[PreferenceStore], None]
 
     def attend(self, store: PreferenceStore) -> None:
         """Copy what is not there yet, in one transaction. Raises PrefrlError if there are too few answers."""
@@ -258,5 +256,4 @@ class Recorded:
         with PreferenceStore(self.source) as other:
             if (answered := len(other)) < self.labels:
                 raise PrefrlError(f"{self.source} holds {answered} answers, {self.labels} are wanted: ask for fewer")
-            self.check(other)
             store.merge(other, most=self.labels)

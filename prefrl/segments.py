@@ -21,6 +21,24 @@ class SimulatorStates:
     states: np.ndarray  # [T, nq + nv]  MuJoCo positions, then velocities
     fps: float  # steps per second of simulated time
 
+    def __len__(self) -> int:
+        return len(self.states)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Replay:
+    """A clip kept as what led to it, to be acted once more, and drawn, only when a person is about to see it."""
+
+    env_id: str  # Gymnasium id of the environment, whose chance all comes from its `np_random`
+    origin: str  # JSON of that generator's state before the episode began
+    act: np.ndarray  # [S + T, *act]  every action of the episode up to the end of the clip
+    start: int  # S, the step at which the clip begins
+    seen: np.ndarray  # [*obs]  what was observed there: a replay that sees anything else is refused
+    fps: float
+
+    def __len__(self) -> int:
+        return len(self.act) - self.start
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Frames:
@@ -38,7 +56,7 @@ class Text:
     answer: str
 
 
-View = SimulatorStates | Frames | Text
+View = SimulatorStates | Replay | Frames | Text
 
 
 @dataclass(frozen=True, eq=False, slots=True)

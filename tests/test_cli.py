@@ -125,6 +125,49 @@ def test_what_a_run_leaves(finished: Path) -> None:
     assert -60 < result["random_return"] < -45
 
 
+def test_recorded_answers_train_again_without_anybody(finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "again"
+    command = ["train", "moving-dot", "--labels-from", str(finished), "--steps", "2000", "--out", str(out), "--quiet"]
+    assert main(command) == 0
+    config = json.loads((out / "config.json").read_text())
+    assert (config["labels"], config["labeler"]) == (20, "recorded")
+    with PreferenceStore(out / "preferences.db") as store, PreferenceStore(finished / "preferences.db") as source:
+        assert store.answers() == source.answers()
+        assert [c.mu for c in store.comparisons()] == [c.mu for c in source.comparisons()]
+    assert {int(row["labels"]) for row in rows(out)} == {20}
+    again = tmp_path / "once-more"  # from the copy: the same run, byte for byte
+    command[3], command[7] = str(out), str(again)
+    assert main([*command, "--labels", "20"]) == 0
+    assert summary(again)["true_return"] == summary(out)["true_return"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["moving-dot", "--labels", "21"], "holds 20 answers, but --labels asks for 21"),
+        (["pendulum"], "the answers belong to another task"),
+        (["moving-dot", "--labeler", "people"], "nobody is asked"),
+    ],
+)
+def test_recorded_answers_that_do_not_fit(
+    finished: Path, tmp_path: Path, arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", *arguments, "--labels-from", str(finished), "--out", str(tmp_path / "no")]) == 2
+    assert complaint in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
+
+
+def test_questions_of_several_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "four"
+    command = ["train", "moving-dot", "--options", "4", "--labels", "8", "--steps", "2000", "--out", str(out)]
+    assert main([*command, "--quiet"]) == 0
+    with PreferenceStore(out / "preferences.db") as store:
+        assert [len(answer.ranks or ()) for answer in store.answers()] == [4] * 8
+        assert len(store.comparisons()) > 8
+    assert main(["train", "moving-dot", "--options", "10", "--out", str(tmp_path / "ten")]) == 2
+    assert "--options must be between 2 and 9, got 10" in capsys.readouterr().err
+
+
 def test_labels_are_spent_exactly(finished: Path) -> None:
     with PreferenceStore(finished / "preferences.db") as store:
         assert store.asked == len(store) == 20

@@ -1,13 +1,17 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from worlds import makes
+from worlds import learner, makes
 
 from prefrl.control.clips import as_batch, cut
+from prefrl.control.playing import replayed
 from prefrl.control.tasks import Task, find_task
 from prefrl.control.vector import Record, RecordingVecEnv
-from prefrl.segments import Segment, SimulatorStates
+from prefrl.errors import PrefrlError
+from prefrl.segment_bytes import decode_segment, encode_segment
+from prefrl.segments import Replay, Segment, SimulatorStates
 
 
 def recorded(steps: int, num_envs: int = 2, *, limit: int | None = None, ends: int | None = None) -> Record:
@@ -149,3 +153,22 @@ def test_a_whole_rollout_as_one_batch() -> None:
     np.testing.assert_array_equal(batch.act, record.act.swapaxes(0, 1))
     assert batch.context.shape == (3, 0, 3)
     assert batch.context_mask.shape == (3, 0)
+
+
+def test_a_world_that_draws_itself_is_acted_once_more_to_be_drawn() -> None:
+    """The dot in the replayed pictures is where the segment says, in episodes after the first too."""
+    made = learner("ppo", find_task("moving-dot", clip_seconds=0.5)).rollout(600).segments
+    later = [s for s in made if isinstance(s.view, Replay) and s.view.start > 0]
+    assert later
+    for segment in (made[0], later[0], later[-1]):
+        assert isinstance(segment.view, Replay)
+        again = decode_segment(segment.id, *encode_segment(segment)).view
+        assert isinstance(again, Replay)
+        pictures = list(replayed(again))
+        assert len(pictures) == len(segment) == len(segment.view)
+        for picture, dot in zip(pictures, segment.obs, strict=True):
+            column, row = ((dot * [1, -1] + 1.0) * 47.0).astype(int)
+            assert tuple(picture[row, column]) == (230, 159, 0)
+    other = replace(segment.view, seen=segment.view.seen + 1)
+    with pytest.raises(PrefrlError, match="does not do the same again"):
+        list(replayed(other))

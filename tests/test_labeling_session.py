@@ -254,3 +254,54 @@ def test_a_store_that_cannot_be_written_keeps_the_pair(store: PreferenceStore) -
     store._db.execute("PRAGMA query_only = OFF")
     assert session.answer(Action.TIE, SEEN)
     assert len(store) == 1
+
+
+# Checks
+
+
+def test_repeats_come_later_with_sides_swapped_and_never_train(tmp_path: Path) -> None:
+    with PreferenceStore(tmp_path / "many.sqlite") as store:
+        store.ask([query(2 * i, 2 * i + 1) for i in range(60)])
+        clock = Clock()
+        session = Session(store, "ann", now=clock, repeats=0.3, catches=0.1, id="00ff")
+        session.refresh()
+        seen: list[tuple[str, tuple[str, ...]]] = []
+        kinds = []
+        while session.current is not None:
+            showing = session.current
+            kinds.append(showing.kind)
+            ids = tuple(option.id for option in showing.options)
+            if showing.kind == "repeat":
+                earlier = [i for i, (kind, shown) in enumerate(seen) if kind == "answer" and set(shown) == set(ids)]
+                assert [seen[i][1] for i in earlier] == [ids[::-1]]
+                assert len(seen) - earlier[0] > 20
+            if showing.kind == "catch":
+                assert ids[0] == ids[1]
+            seen.append((showing.kind, ids))
+            answer(session, clock, Action.LEFT_BETTER)
+        assert min(kinds.count(kind) for kind in ("repeat", "catch")) > 2
+        assert len(store) == len(store.comparisons()) == len(store.answers()) == 60
+        assert [check.kind for check in store.checks()] == [kind for kind in kinds if kind != "answer"]
+        assert len({check.shown for check in store.checks() if check.kind == "repeat"}) == kinds.count("repeat")
+        session.undo()
+        session.redo()
+        last = store.checks()[-1] if kinds[-1] != "answer" else store.answers()[-1]
+        assert last.provenance.get("again")
+
+
+def test_a_check_can_be_taken_back(tmp_path: Path) -> None:
+    with PreferenceStore(tmp_path / "many.sqlite") as store:
+        store.ask([query(2 * i, 2 * i + 1) for i in range(5)])
+        clock = Clock()
+        session = Session(store, "ann", now=clock, catches=1.0)
+        session.refresh()
+        answer(session, clock, Action.TIE)
+        assert session.current is not None
+        assert session.current.kind == "catch"
+        answer(session, clock, Action.LEFT_BETTER)
+        assert (len(store.checks()), len(store)) == (1, 1)
+        assert session.undo()
+        assert session.current.kind == "catch"
+        assert store.checks() == []
+        answer(session, clock, Action.TIE)
+        assert [check.judgment for check in store.checks()] == [(0.5, 0.5)]

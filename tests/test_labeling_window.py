@@ -354,6 +354,164 @@ def test_text_is_scrolled_and_answered(desk: Desk, tmp_path: Path) -> None:
         assert len(store) == 1
 
 
+def test_four_options_are_ranked_by_keys_and_by_mouse(desk: Desk, tmp_path: Path) -> None:
+    with PreferenceStore(tmp_path / "preferences.db") as store:
+        store.ask([query(1, 2, 3, 4), query(5, 6, 7, 8), query(9, 10, 11, 12)])
+        shown: list[list[int]] = []
+
+        def script() -> Script:
+            seen = yield from pair()
+            assert seen.options is not None
+            shown.append([brightness(content) for content in seen.options])
+            press("3")
+            press("1")
+            press("return")  # too soon: two have no place yet
+            seen = yield from looks()
+            assert (seen.answered, seen.draft.groups) == (0, ((2,), (0,)))
+            press("backspace")
+            press("equals", unicode="=")
+            press("4")
+            press("2")
+            press("return")
+            seen = yield from pair(seen)
+            assert seen.saved == "3 = 4 > 2 > 1"
+            assert seen.options is not None
+            shown.append([brightness(content) for content in seen.options])
+            press("left")  # of four options none is the left one
+            for action in (Action.RANK_2, Action.RANK_4, Action.RANK_2):  # the second loses its place again
+                pygame.event.post(pygame.event.Event(pygame.MOUSEBUTTONDOWN, button=1, pos=desk.buttons[action].center))
+            assert (yield from looks()).draft.groups == ((3,),)
+            pygame.event.post(pygame.event.Event(pygame.MOUSEBUTTONDOWN, button=1, pos=desk.buttons[Action.TIE].center))
+            seen = yield from pair(seen)
+            assert seen.saved == "4 > 1 = 2 = 3"
+            press("up")
+            while seen.options is not None:
+                seen = yield
+
+        desk.work(store, script())
+        by_side = [dict(zip(a.option_ids, a.ranks or (), strict=True)) for a in store.answers()]
+        placed = [tuple(r[i] for i in a.provenance["shown"]) for a, r in zip(store.answers(), by_side, strict=True)]
+        assert placed == [(2, 1, 0, 0), (1, 1, 1, 0), (0, 0, 0, 0)]
+        for answer, bright in zip(store.answers(), shown, strict=False):
+            views = [store.segment(i).view for i in answer.provenance["shown"]]
+            assert [int(view.frames[0, 0, 0, 0]) for view in views if isinstance(view, Frames)] == bright
+
+
+def test_numbers_answer_pairs_too(desk: Desk, store: PreferenceStore) -> None:
+    def script() -> Script:
+        seen = yield from pair()
+        for key in "12":
+            press(key)
+            seen = yield from pair(seen)
+        press("3")
+        press("return")
+        yield from looks()
+
+    desk.work(store, script())
+    chosen = [dict(zip(a.option_ids, a.mu or (), strict=True))[a.provenance["shown"][0]] for a in store.answers()]
+    assert chosen == [1.0, 0.0]
+
+
+def test_an_earlier_answer_is_corrected(desk: Desk, store: PreferenceStore) -> None:
+    with PreferenceStore(store.path) as before:  # yesterday
+        (old,) = before.pending(1)
+        before.answer(old, (1, 0), labeler="ann")
+
+    def script() -> Script:
+        working = yield from pair()
+        press("h")
+        seen = yield from looks()
+        assert seen.history is not None
+        assert [row.said for row in seen.history.rows] == ["left is better"]
+        press("left")  # answers nothing here
+        press("down")
+        press("return")
+        seen = yield from pair(working)
+        assert (seen.correcting, seen.history) == ("left is better", None)
+        press("right")
+        seen = yield from pair(seen)
+        assert seen.options == working.options  # what was on the screen comes back
+        assert seen.answered == 1
+        press("backspace")  # takes the correction back, not the answer
+        seen = yield from pair(seen)
+        assert (seen.answered, seen.correcting) == (1, "left is better")
+        press("z", pygame.KMOD_LCTRL | pygame.KMOD_LSHIFT)
+        yield from pair(seen)
+        press("h")
+        yield from looks()
+        press("escape")
+        yield from looks()
+
+    desk.work(store, script())
+    assert [c.mu for c in store.comparisons()] == [(0, 1)]
+    assert [answer.mu for answer in store.answers()] == [(1, 0), (0, 1), (1, 0), (0, 1)]
+    assert store.answers()[1].provenance["corrects"] == store.answers()[0].answered_at
+
+
+class Cart:
+    """Goes a pixel to the right while a key is held."""
+
+    fps, keys = 50.0, (("right", "push"),)
+
+    def __init__(self) -> None:
+        self.at, self.closed = 0, False
+
+    def reset(self) -> np.ndarray:
+        self.at = 0
+        return self.picture()
+
+    def step(self, held: frozenset[str]) -> np.ndarray:
+        self.at += "right" in held
+        return self.picture()
+
+    def picture(self) -> np.ndarray:
+        return np.full((4, 4, 3), min(self.at, 255), np.uint8)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_practice_is_driven_by_keys_and_answers_nothing(desk: Desk, store: PreferenceStore) -> None:
+    cart = Cart()
+
+    def script() -> Script:
+        seen = yield from pair()
+        press("p")
+        press("right")
+        while seen.practice is None or cart.at < 3:
+            seen = yield
+        assert seen.practice.held == {"right"}
+        pygame.event.post(pygame.event.Event(pygame.KEYUP, key=pygame.K_RIGHT, mod=0))
+        seen = yield from looks(3)
+        at = cart.at
+        assert (yield from looks(5)).practice is not None
+        assert cart.at == at
+        press("r")
+        yield from looks(3)
+        assert cart.at == 0
+        press("escape")
+        seen = yield from looks()
+        assert (seen.practice, seen.answered, cart.closed) == (None, 0, True)
+
+    desk.work(store, script(), practice=lambda: cart)
+
+
+def test_practice_says_why_there_is_none(desk: Desk, store: PreferenceStore) -> None:
+    def refuse() -> Cart:
+        raise PrefrlError("it has 8 joints")
+
+    def script() -> Script:
+        yield from pair()
+        press("p")
+        seen = yield from looks()
+        assert seen.practice is not None
+        assert (seen.practice.picture, seen.practice.why) == (None, "it has 8 joints")
+        press("p")
+        assert (yield from looks()).practice is None
+
+    desk.work(store, script(), practice=refuse)
+
+
 def test_larger_letters_other_colors_and_sizes(desk: Desk, store: PreferenceStore) -> None:
     def script() -> Script:
         yield from pair()

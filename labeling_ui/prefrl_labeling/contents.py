@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prefrl.segments import Frames, SimulatorStates, Text, View
+from prefrl.segments import Frames, Replay, SimulatorStates, Text, View
 
-# Draws simulator states: [H, W, 3] uint8 pictures, one a state. It runs in a process of its own, so it can be pickled.
-Draw = Callable[[SimulatorStates], Iterator[np.ndarray]]
+# Draws a clip: [H, W, 3] uint8 pictures, one a step. It runs in a process of its own, so it can be pickled.
+Draw = Callable[[SimulatorStates | Replay], Iterator[np.ndarray]]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -41,7 +41,7 @@ Content = Film | Text | Nothing
 def still(view: View | None) -> Content | None:
     """The content of a view that needs no drawing; None for one that does."""
     if view is None:
-        return Nothing("This clip was stored without a picture: its environment can draw itself only while it runs.")
+        return Nothing("This clip was stored without a picture: its environment cannot draw itself.")
     if isinstance(view, Frames):
         return Film(tuple(view.frames), view.fps, sharp=True)
     return view if isinstance(view, Text) else None

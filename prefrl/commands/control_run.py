@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from prefrl.control.learner import ControlLearner, LearnerConfig
 from prefrl.control.networks import MLPReward
 from prefrl.control.tasks import Task
 from prefrl.ensemble import RewardEnsemble
-from prefrl.errors import PrefrlError
 from prefrl.labelers import Recorded
 from prefrl.runs import Run
 from prefrl.store import PreferenceStore
@@ -73,8 +71,7 @@ def train(run: Run, config: dict[str, Any], progress: Progress) -> dict[str, Any
         learner = build_learner(config, check=check)
         recorded = None
         if config["labeler"] == "recorded":
-            check_source = partial(check_recorded, learner=learner)
-            recorded = Recorded(Path(config["labels_from"]), config["labels"], check_source)
+            recorded = Recorded(Path(config["labels_from"]), config["labels"])
         return Parts(learner, build_ensemble(config, learner), recorded)
 
     parts, done = train_on_preferences(run, config, progress, build)
@@ -111,22 +108,6 @@ def ending(folder: Path, summary: Mapping[str, Any]) -> str:
         f"({summary['steps_per_second']:,.0f} a second).\n"
         f"See it: prefrl report {folder}   prefrl watch {folder}"
     )
-
-
-def check_recorded(store: PreferenceStore, *, learner: ControlLearner) -> None:
-    """Raise PrefrlError unless recorded segments look like this learner's."""
-    answers = store.answers()
-    if not answers:
-        return
-    segment = store.segment(answers[0].option_ids[0])
-    space = learner.venv.action_space
-    wanted = learner.venv.observation_space.shape, space.shape
-    found = segment.obs.shape[1:], segment.act.shape[1:]
-    if found != wanted:
-        raise PrefrlError(
-            f"{store.path} was answered about observations of shape {found[0]} and actions of shape {found[1]}, but "
-            f"{learner.task.name} has {wanted[0]} and {wanted[1]}: the answers belong to another task"
-        )
 
 
 def build_task(config: dict[str, Any]) -> Task:

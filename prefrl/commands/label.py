@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from prefrl.control.practice import Driving
     from prefrl.control.rendering import Renderer, Scene
-    from prefrl.segments import SimulatorStates
+    from prefrl.segments import Replay, SimulatorStates
     from prefrl.store import PreferenceStore
 
 SILENT_SECONDS = 120.0  # a trainer says every few seconds that it is there, but for a long fit or a long save
@@ -158,15 +158,20 @@ def _user() -> str:
 
 @dataclass
 class DrawStates:
-    """Draws simulator states: [size, size, 3] pictures. Scenes are kept from one clip to the next."""
+    """Draws simulator states, [size, size, 3] pictures, and replays in whatever size their environment draws."""
 
     size: int
     renderer: Literal["auto", "gl", "software"]
     _scenes: "dict[str, Scene]" = field(default_factory=dict)
 
-    def __call__(self, view: "SimulatorStates") -> "Iterator[np.ndarray]":
+    def __call__(self, view: "SimulatorStates | Replay") -> "Iterator[np.ndarray]":
+        from prefrl.control.playing import replayed
         from prefrl.control.rendering import Scene, renderer_for
+        from prefrl.segments import Replay
 
+        if isinstance(view, Replay):
+            yield from replayed(view)
+            return
         if view.env_id not in self._scenes:
             renderer: Renderer = renderer_for(view.env_id, self.renderer)
             self._scenes[view.env_id] = Scene(view.env_id, size=(self.size, self.size), renderer=renderer)

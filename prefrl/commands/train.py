@@ -5,11 +5,14 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
 from prefrl.errors import PrefrlError
+
+if TYPE_CHECKING:
+    from prefrl.control.tasks import Task
 
 UPDATES_PER_STEP = 30 / 8000  # minibatches of comparisons for each environment step
 
@@ -192,6 +195,7 @@ class Train:
         if self.labels_from is not None:
             from prefrl.commands.labels import find_store
 
+            check_recorded(find_store(self.labels_from), task)
             options["labels_from"] = str(find_store(self.labels_from).resolve())
         options |= {"labels": labels, "labeler": self._labeler()}
         for name in (
@@ -212,3 +216,20 @@ class Train:
             "learner": asdict(learner),
             "loop": asdict(loop),
         }
+
+
+def check_recorded(path: Path, task: "Task") -> None:
+    """Raise PrefrlError unless what was answered about in a store looks like what is seen and done in a task."""
+    from prefrl.store import PreferenceStore
+
+    with PreferenceStore(path) as store:
+        segment = store.segment(store.answers()[0].option_ids[0])
+    env = task.make()
+    wanted = env.observation_space.shape, env.action_space.shape
+    env.close()
+    found = segment.obs.shape[1:], segment.act.shape[1:]
+    if found != wanted:
+        raise PrefrlError(
+            f"{path} was answered about observations of shape {found[0]} and actions of shape {found[1]}, but "
+            f"{task.name} has {wanted[0]} and {wanted[1]}: the answers belong to another task"
+        )

@@ -7,7 +7,7 @@ import torch
 
 from prefrl.control.tasks import CLIP_FPS, Task
 from prefrl.control.vector import Record
-from prefrl.segments import Segment, SegmentBatch, SimulatorStates
+from prefrl.segments import Replay, Segment, SegmentBatch, SimulatorStates, View
 
 
 def cut(record: Record, task: Task, rng: np.random.Generator, *, most: int) -> list[Segment]:
@@ -45,9 +45,13 @@ def _pieces(
 
 def _segment(record: Record, task: Task, env: int, start: int, stop: int) -> Segment:
     obs = record.obs[start:stop, env]
-    view = None
+    view: View | None = None
     if record.states is not None:
         view = SimulatorStates(task.env_id, record.states[start:stop, env].astype(np.float32), min(task.fps, CLIP_FPS))
+    elif record.origins is not None and record.first[: start + 1, env].any():
+        begin = int(np.flatnonzero(record.first[: start + 1, env])[-1])
+        origin, act = record.origins[begin, env], record.act[begin:stop, env].copy()
+        view = Replay(task.env_id, origin, act, start - begin, obs[0].copy(), min(task.fps, CLIP_FPS))
     return Segment(
         obs=obs,
         act=record.act[start:stop, env],

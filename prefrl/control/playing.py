@@ -1,5 +1,6 @@
 """Let a policy act, and show it."""
 
+import json
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from prefrl.control.rendering import Renderer, Scene, is_mujoco
 from prefrl.control.tasks import Task
 from prefrl.errors import PrefrlError
+from prefrl.segments import Replay
 
 Policy = Callable[[np.ndarray], Any]  # observation [*obs] -> action
 LONGEST = 1000  # steps of an episode without a time limit
@@ -113,6 +115,32 @@ def make_drawable(task: Task) -> gymnasium.Env[Any, Any]:
     _check_modes(task, env)
     env.close()
     return task.make(render_mode="rgb_array")
+
+
+def replayed(view: Replay) -> Iterator[np.ndarray]:
+    """Act a clip once more and draw it: [H, W, 3] uint8 pictures before each of its actions.
+
+    Raises PrefrlError if it does not come out as it was: the environment then draws chance from elsewhere.
+    """
+    try:
+        env = gymnasium.make(view.env_id, disable_env_checker=True, render_mode="rgb_array")
+    except (gymnasium.error.Error, ImportError) as error:
+        raise PrefrlError(f"{view.env_id} cannot be made: {error}") from error
+    try:
+        bits = np.random.PCG64()
+        bits.state = json.loads(view.origin)
+        env.unwrapped.np_random = np.random.Generator(bits)
+        obs, _ = env.reset()
+        for step, action in enumerate(view.act):
+            if step == view.start and not np.array_equal(np.asarray(obs, view.seen.dtype), view.seen):
+                raise PrefrlError(f"{view.env_id} does not do the same again, so the clip cannot be drawn later")
+            if step >= view.start:
+                yield np.asarray(env.render(), np.uint8)
+            obs = env.step(action)[0]
+    except gymnasium.error.Error as error:
+        raise PrefrlError(f"{view.env_id} cannot draw itself: {error}") from error
+    finally:
+        env.close()
 
 
 def make_window(task: Task) -> gymnasium.Env[Any, Any]:

@@ -1,5 +1,6 @@
 """Environments side by side in one process that remember what happened and pay the learner nothing."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from gymnasium.utils.seeding import np_random
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -26,6 +28,9 @@ class Record:
     last: np.ndarray  # [L, n]  bool, True where an episode ends
     terminated: np.ndarray  # [L, n]  bool, True where it ends by itself, not by its time limit
     states: np.ndarray | None  # [L, n, nq + nv]  simulator states before each action, where the simulator is MuJoCo
+    # [L, n]  str where an episode begins: its generator's state before, as JSON, where an environment that is not
+    # MuJoCo's can draw itself
+    origins: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.obs)
@@ -55,6 +60,8 @@ class RecordingVecEnv(VecEnv):
         if seen.dtype == np.float64:
             seen = spaces.Box(seen.low.astype(np.float32), seen.high.astype(np.float32), dtype=np.float32)
         self._mujoco: list[Any] = [e.unwrapped for e in self.envs if is_mujoco(e.unwrapped)]
+        self._replays = not self._mujoco and "rgb_array" in (env.metadata.get("render_modes") or ())
+        self._origins = [""] * num_envs
         self._obs = np.zeros((num_envs, *self._raw_space.shape), np.float32)
         self.finished: list[float] = []  # true returns of the episodes that ended since `restart`
         self._start(0)
@@ -77,6 +84,7 @@ class RecordingVecEnv(VecEnv):
             last=np.zeros(shape, np.bool_),
             terminated=np.zeros(shape, np.bool_),
             states=np.zeros((*shape, self._state_size())) if self._mujoco else None,
+            origins=np.full(shape, "", np.object_) if self._replays else None,
         )
 
     def _state_size(self) -> int:
@@ -112,13 +120,21 @@ class RecordingVecEnv(VecEnv):
         return np.asarray(np.clip((obs - self._mean) * self._inverse_std, -10.0, 10.0))
 
     def reset(self) -> np.ndarray:
-        for i, env in enumerate(self.envs):
-            self._obs[i] = env.reset(seed=self._seeds[i])[0]
+        for i in range(self.num_envs):
+            self._obs[i] = self._reset(i, self._seeds[i])
         self._seeds = [None] * self.num_envs
         self._returns[:] = 0.0
         self._begins = np.ones(self.num_envs, np.bool_)
         self._check_finite()
         return self.normalized(self._obs)
+
+    def _reset(self, i: int, seed: int | None) -> Any:
+        """Begin an episode, and remember what chance it began with."""
+        env = self.envs[i]
+        if self._replays:
+            generator = env.unwrapped.np_random if seed is None else np_random(seed)[0]
+            self._origins[i] = json.dumps(generator.bit_generator.state)
+        return env.reset(seed=seed)[0]
 
     def step_async(self, actions: np.ndarray) -> None:
         self._actions = actions
@@ -128,6 +144,8 @@ class RecordingVecEnv(VecEnv):
         rewards, dones = np.zeros(self.num_envs, np.float32), np.zeros(self.num_envs, np.bool_)
         infos: list[dict[str, Any]] = [{} for _ in self.envs]
         record.obs[t], record.act[t], record.first[t] = self._obs, self._actions, self._begins
+        if record.origins is not None:
+            record.origins[t, self._begins] = [self._origins[i] for i in np.flatnonzero(self._begins)]
         if record.states is not None:
             for i, simulator in enumerate(self._mujoco):
                 nq = simulator.model.nq
@@ -143,7 +161,7 @@ class RecordingVecEnv(VecEnv):
                 infos[i]["TimeLimit.truncated"] = truncated and not terminated
                 self.finished.append(float(self._returns[i]))
                 self._returns[i] = 0.0
-                self._obs[i] = env.reset()[0]
+                self._obs[i] = self._reset(i, None)
         # Where an episode ended its last observation is here, and the next one's first in _obs.
         self._check_finite(record.true_reward[t], record.next_obs[t, dones])
         np.copyto(record.next_obs[t], self._obs, where=~dones.reshape(-1, *[1] * (self._obs.ndim - 1)))
