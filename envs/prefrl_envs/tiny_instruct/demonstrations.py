@@ -11,7 +11,7 @@ from prefrl_envs.tiny_instruct.tasks import Task, understand
 from prefrl_envs.tiny_instruct.truth import answers, demands, extracted, fact_answers, facts, mood, rewritten, subjects
 from prefrl_envs.tiny_instruct.truth import true_members
 
-_SLIP = 0.08  # how often the writer makes a small mistake: a word left out
+_SLIP = 0.05  # how often the writer makes a small mistake: a word left out
 _TRIES = 40
 
 

@@ -186,7 +186,7 @@ def _avoid(content: dict[str, str], rng: np.random.Generator) -> str:
     while True:
         form = int(rng.integers(4))
         if form == 0:
-            kind = pick(("color", "animal", "place", "food", "toy", "tool"), rng)
+            kind = pick(("color", "animal", "food", "toy", "tool"), rng)
             if not topic & set(members(kind)):
                 return f"any {kind}"
         noun = pick(tuple(PLACES) if form == 1 else WANTED if form == 2 else NAMES, rng)

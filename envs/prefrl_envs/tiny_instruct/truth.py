@@ -81,9 +81,8 @@ def answers(question: Clause, reading: Reading) -> tuple[frozenset[str], ...]:
         found += [frozenset({what}) for what, who in world.holder.items() if who == question.subject[0]]
     elif question.verb == "be" and gap == "place":
         who = question.subject[0]
-        found.append(frozenset({world.where(who)}))
-        if who in world.holder:
-            found.append(frozenset({world.holder[who]}))
+        spots = {world.where(who), world.holder.get(who, "")}
+        found += [frozenset({spot}) for spot in sorted(spots) if category(spot) in ("place", "container")]
     for event in world.events:
         open_ = question._replace(**{gap: getattr(event, gap)})
         if gap == "place" and not event.place and event.target:
