@@ -37,7 +37,7 @@ class Scale:
     demonstrations: int = 3_000
     prompts: int = 4_000
     test: int = 500
-    pretraining_epochs: int = 2
+    pretraining_epochs: int = 4
     labels: int = 2_000
     answers: int = 30_720
     hidden: int = 96
@@ -94,7 +94,7 @@ def run(seed: int, scale: Scale, folder: Path) -> dict[str, Any]:
     made = ["--epochs", scale.pretraining_epochs, "--seed", seed]
     prefrl("pretrain", "--documents", data / "documents.jsonl", "--out", folder / "base", *shape, *made)
     shown = ["--data", data / "demonstrations.jsonl", "--seed", seed]
-    prefrl("sft", "--model", folder / "base", *shown, "--epochs", 4, "--out", folder / "sft")
+    prefrl("sft", "--model", folder / "base", *shown, "--epochs", 10, "--out", folder / "sft")
     prefrl(
         *("train", "--model", folder / "sft", "--prompts", data / "train.jsonl", "--gold", GOLD),
         *("--evaluation", data / "test.jsonl", "--labels", scale.labels, "--steps", scale.answers, "--seed", seed),
