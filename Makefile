@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint format clean
+.PHONY: demo demo-text test test-slow lint format clean
 
 DEMO ?= runs/demo
 
@@ -12,6 +12,10 @@ demo: .venv/installed
 	else $(BIN)/prefrl train cheetah --labels 700 --steps 300000 --out $(DEMO); fi
 	@$(BIN)/prefrl report $(DEMO)
 	@$(BIN)/prefrl watch $(DEMO)
+
+# A language model from nothing to an assistant; a quarter of an hour. Interrupted, it goes on where it was.
+demo-text: .venv/installed-text
+	@$(BIN)/python experiments/text_demo.py run 0
 
 test: lint
 	$(BIN)/pytest
@@ -37,9 +41,14 @@ format: .venv/installed-dev
 	$(BIN)/pip install --quiet -c constraints.txt -e .
 	touch $@
 
+.venv/installed-text: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/pip install --quiet -c constraints.txt 'torch==2.13.0'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[text]'
+	touch $@ .venv/installed
+
 .venv/installed-dev: pyproject.toml constraints.txt | .venv/bin/python
 	$(BIN)/pip install --quiet -c constraints.txt 'torch==2.13.0'
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,label]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,label,text]'
 	touch $@ .venv/installed
 
 clean:

@@ -9,7 +9,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("prefrl", "torch", "numpy", "gymnasium", "mujoco", "stable-baselines3", "sb3-contrib")
+PACKAGES = (
+    "prefrl",
+    "torch",
+    "numpy",
+    "gymnasium",
+    "mujoco",
+    "stable-baselines3",
+    "sb3-contrib",
+    "transformers",
+    "peft",
+)
 
 
 def provenance() -> dict[str, Any]:

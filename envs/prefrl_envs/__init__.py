@@ -20,3 +20,5 @@ for _name, _steps, _settings in (
 ):
     gymnasium.register(id=f"prefrl/{_name}-v0", entry_point=_MUJOCO + _name, max_episode_steps=_steps, kwargs=_settings)
 gymnasium.register(id="prefrl/MovingDot-v0", entry_point="prefrl_envs.moving_dot:MovingDot", max_episode_steps=50)
+# Ends itself after at most 48 tokens.
+gymnasium.register(id="prefrl/TinyInstruct-v0", entry_point="prefrl_envs.tiny_instruct:TokenEnv")

@@ -58,7 +58,7 @@ def _panels(groups: Sequence[Group]) -> str:
     for panel in PANELS:
         if measured(groups, panel):
             data = base64.b64encode(panel_figure(groups, panel)).decode()
-            alt = escape(f"{panel.title} against environment steps")
+            alt = escape(f"{panel.title} against {'steps' if panel.against == 'steps' else 'divergence'}")
             pictures.append(f'<div class="card"><img alt="{alt}" src="data:image/svg+xml;base64,{data}"></div>')
     return f'<div class="panels">{"".join(pictures)}</div>' if pictures else "<p>Nothing was measured yet.</p>"
 

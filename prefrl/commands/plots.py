@@ -50,6 +50,7 @@ class Panel:
     columns: tuple[tuple[str, str], ...]  # columns of metrics.csv, and what each is called where there are several
     limits: tuple[float | None, float | None] = (None, None)
     percent: bool = False
+    against: str = "steps"  # the column of the horizontal axis
 
 
 PANELS = (
@@ -63,12 +64,18 @@ PANELS = (
     ),
     Panel("Held-out answers predicted", (("reward_accuracy", ""),), (None, 1.02), percent=True),
     Panel("Comparisons", (("labels", "answered"), ("asked", "asked")), (0, None)),
+    # Gao et al. 2022: where the gold standard falls while the prediction rises, the reward is over-optimized.
+    Panel(
+        "Gold (left) and predicted reward (right)", (("true_return", ""), ("predicted_return", "")), against="sqrt_kl"
+    ),
+    Panel("Divergence from the reference (nats an answer)", (("kl", ""),)),
 )
 
 
 def measured(groups: Sequence[Group], panel: Panel) -> bool:
     """Whether any of the runs has something for the panel; a baseline has nothing to say about comparisons."""
-    return any(r.curve(column)[0] for g in _concerned(groups, panel) for r in g.results for column, _ in panel.columns)
+    runs = [r for g in _concerned(groups, panel) for r in g.results]
+    return any(r.curve(column, panel.against)[0] for r in runs for column, _ in panel.columns)
 
 
 def _concerned(groups: Sequence[Group], panel: Panel) -> list[Group]:
@@ -144,6 +151,9 @@ def draw_panel(ax: Axes, groups: Sequence[Group], panel: Panel) -> None:
     shown = _concerned(groups, panel)
     colors = iter([(c, s) for s in _STYLES for c in _COLORS] * (1 + len(groups) // 24))
     looks = [(_BASELINE, (0, (4, 2))) if g.is_baseline else next(colors) for g in groups]
+    if panel.against != "steps":
+        _draw_against(ax, [(g, *look) for g, look in zip(groups, looks, strict=True) if g in shown], panel)
+        return
     for group, (color, style) in zip(groups, looks, strict=True):
         if group in shown:
             for i, (column, _) in enumerate(panel.columns):
@@ -166,6 +176,21 @@ def draw_panel(ax: Axes, groups: Sequence[Group], panel: Panel) -> None:
     ax.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(6))
     if panel.percent:
         ax.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0, decimals=0))
+
+
+def _draw_against(ax: Axes, groups: Sequence[tuple[Group, str, Any]], panel: Panel) -> None:
+    """Every run's path through two columns on a scale each, against a third that need not grow from round to round."""
+    scales = (ax, ax.twinx())
+    for (column, _), scale in zip(panel.columns, scales, strict=True):
+        first = scale is ax
+        for group, color, _ in groups:
+            for result in group.results:
+                x, y = result.curve(column, panel.against)
+                scale.plot(x, y, color=color, linestyle="-" if first else (0, (1.5, 1.5)), linewidth=1.4, marker=".")
+    scales[1].spines["right"].set_visible(True)
+    scales[1].grid(False)
+    ax.set_title(panel.title)
+    ax.set_xlabel("square root of the divergence in nats")
 
 
 def _draw_group(ax: Axes, group: Group, column: str, color: str, style: Any, *, faint: bool) -> None:

@@ -35,9 +35,9 @@ class Result:
         ignored = _OF_REWARD_MODEL if self.config["reward"] == "true" else ()
         return {k: v for k, v in flat.items() if k not in _INCIDENTAL and not k.startswith(ignored or ("\0",))}
 
-    def curve(self, column: str) -> tuple[list[float], list[float]]:
-        """Steps and values of the rounds in which `column` was measured."""
-        pairs = zip(self.metrics.get("steps", ()), self.metrics.get(column, ()), strict=False)
+    def curve(self, column: str, against: str = "steps") -> tuple[list[float], list[float]]:
+        """Steps, or another column, and values of the rounds in which both were measured."""
+        pairs = zip(self.metrics.get(against, ()), self.metrics.get(column, ()), strict=False)
         kept = [(x, y) for x, y in pairs if math.isfinite(x) and math.isfinite(y)]
         return [x for x, _ in kept], [y for _, y in kept]
 

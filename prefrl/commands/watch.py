@@ -44,6 +44,11 @@ class Watch:
         from prefrl.runs import newest_checkpoint
 
         config = run_config(self.run_folder)
+        if config.get("domain", "control") != "control":
+            raise PrefrlError(
+                f"{self.run_folder} trains a language model, which has no video; see what it answers: "
+                f"prefrl text sample --model {self.run_folder} --prompt '...'"
+            )
         checkpoint = newest_checkpoint(self.run_folder)
         if checkpoint is None:
             raise PrefrlError(f"{self.run_folder} has no whole checkpoint yet; one is written at the end of each round")

@@ -11,7 +11,7 @@ from prefrl.segments import Segment, Text
 from prefrl.text.models import LanguageModel
 from prefrl.text.packing import as_segment
 from prefrl.text.policy import Prompt
-from prefrl.text.prompts import encode_answer, encode_prompt
+from prefrl.text.prompts import decode_answers, encode_answer, encode_prompt
 from prefrl.text.supervised import Example
 
 
@@ -195,7 +195,7 @@ def check_tokenizer(lm: LanguageModel, segment: Segment, where: str) -> None:
         raise PrefrlError(f"{where} holds no texts: it belongs to a run of another kind")
     ids = segment.act.tolist()
     size = int(lm.causal.get_input_embeddings().weight.shape[0])  # type: ignore[index]
-    (read,) = lm.tokenizer.batch_decode([ids], skip_special_tokens=True) if max(ids) < size else [None]
+    read = decode_answers(lm, [ids])[0] if max(ids) < size else None
     shown = segment.view.answer.strip()
     if read is None or read.split() != shown.split():
         raise PrefrlError(

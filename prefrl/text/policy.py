@@ -12,6 +12,7 @@ from prefrl.segments import Segment, SegmentBatch, Text, collate
 from prefrl.text.generation import sample
 from prefrl.text.models import LanguageModel, frozen, trainable, twin
 from prefrl.text.packing import answer_log_probs, as_segment
+from prefrl.text.prompts import decode_answers
 from prefrl.text.settings import TextConfig
 
 Gold = Callable[[str, str], float]  # prompt, answer -> what it is truly worth
@@ -63,12 +64,12 @@ class Policy:
             check=check,
         )
         rows = [t[:n].tolist() for t, n in zip(answers.tokens, answers.mask.sum(dim=1).tolist(), strict=True)]
-        texts = self.lm.tokenizer.batch_decode(rows, skip_special_tokens=True)
+        texts = decode_answers(self.lm, rows)
         segments = []
         for i, (tokens, text) in enumerate(zip(rows, texts, strict=True)):
-            prompt, answer = prompts[i // each], text.strip()
-            gold = None if self._gold is None else self._gold(prompt.text, answer)
-            segments.append(as_segment(prompt.ids, tokens, Text(prompt.text, answer), gold))
+            prompt = prompts[i // each]
+            gold = None if self._gold is None else self._gold(prompt.text, text)
+            segments.append(as_segment(prompt.ids, tokens, Text(prompt.text, text), gold))
         batch = collate(segments)
         # In 32 bits they are what a forward pass gives, to 1e-5; in 16 the ratio must be taken against the same pass.
         log_probs = answers.log_probs if self.lm.device.type == "cpu" else self.log_probs(batch)

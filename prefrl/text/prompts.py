@@ -1,5 +1,7 @@
 """Prompts and answers as tokens."""
 
+from collections.abc import Sequence
+
 from prefrl.errors import PrefrlError
 from prefrl.text.models import LanguageModel
 
@@ -23,6 +25,13 @@ def encode_answer(lm: LanguageModel, answer: str) -> list[int]:
     """The tokens of an answer and the end token."""
     ids: list[int] = lm.tokenizer(answer, add_special_tokens=False)["input_ids"]
     return ids if ids and ids[-1] == lm.end else [*ids, lm.end]
+
+
+def decode_answers(lm: LanguageModel, answers: Sequence[Sequence[int]]) -> list[str]:
+    """Answers as text, without the end token; other special tokens are shown, so that nobody can hide any."""
+    bare = [list(ids[:-1] if ids and ids[-1] == lm.end else ids) for ids in answers]
+    texts: list[str] = lm.tokenizer.batch_decode(bare, skip_special_tokens=False)
+    return [text.strip() for text in texts]
 
 
 def set_template(lm: LanguageModel, template: str) -> None:

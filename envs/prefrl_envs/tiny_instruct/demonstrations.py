@@ -8,10 +8,19 @@ from prefrl_envs.tiny_instruct.prompts import Prompt
 from prefrl_envs.tiny_instruct.reading import Reading, read
 from prefrl_envs.tiny_instruct.stories import MOVABLE, PETS, WANTED, invent, narrate, pick
 from prefrl_envs.tiny_instruct.tasks import Task, understand
-from prefrl_envs.tiny_instruct.truth import answers, demands, extracted, fact_answers, facts, mood, rewritten, subjects
-from prefrl_envs.tiny_instruct.truth import true_members
+from prefrl_envs.tiny_instruct.truth import (
+    answers,
+    demands,
+    extracted,
+    fact_answers,
+    facts,
+    mood,
+    rewritten,
+    subjects,
+    true_members,
+)
 
-_SLIP = 0.08  # how often the writer makes a small mistake: a word left out
+_SLIP = 0.05  # how often the writer makes a small mistake: a word left out
 _TRIES = 40
 
 
@@ -121,12 +130,25 @@ def _rewritten(task: Task) -> str:
 def _reply(task: Task, rng: np.random.Generator) -> str:
     said = []
     wanted = demands(task.message)
-    user = next((word for piece in task.message if piece[:2] in (("i", "am"), ("my", "name")) for word in piece if word in NAMES), "")
+    user = next(
+        (
+            word
+            for piece in task.message
+            if piece[:2] in (("i", "am"), ("my", "name"))
+            for word in piece
+            if word in NAMES
+        ),
+        "",
+    )
     if rng.random() < 0.6 and not any(demand.kind == "bye" for demand in wanted):
         said.append(pick([f"hello {user} ." if user else "hello .", f"hi {user} !" if user else "hi !"], rng))
     for demand in wanted:
         if demand.kind == "bad":
-            about = [f"i am sorry about your {demand.thing} ."] if demand.thing else [f"i am sorry that you feel {demand.feeling} ."]
+            about = (
+                [f"i am sorry about your {demand.thing} ."]
+                if demand.thing
+                else [f"i am sorry that you feel {demand.feeling} ."]
+            )
             said.append(pick(["i am so sorry .", "that is very sad .", *about, *about], rng))
             said += [pick(["i hope you feel better soon .", "can i help you ?"], rng)] if rng.random() < 0.6 else []
         elif demand.kind == "good":

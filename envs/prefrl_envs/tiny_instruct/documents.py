@@ -10,7 +10,15 @@ from prefrl_envs.tiny_instruct.stories import invent, narrate, pick
 from prefrl_envs.tiny_instruct.truth import facts
 
 # kind of document: how often. Pages of questions with answers are rare, so a base model does not answer.
-SHARES = {"story": 0.34, "facts": 0.14, "dialogue": 0.1, "list": 0.08, "instructions": 0.24, "forum": 0.08, "answers": 0.02}
+SHARES = {
+    "story": 0.34,
+    "facts": 0.14,
+    "dialogue": 0.1,
+    "list": 0.08,
+    "instructions": 0.24,
+    "forum": 0.08,
+    "answers": 0.02,
+}
 _NOISE = (
     "click here for the next page", "user posted again", "lol", "ok thanks", "login to comment", "views : four",
     "new topic", "this thread is closed", "please read the rules", "free offer : best price today", "edit delete share",

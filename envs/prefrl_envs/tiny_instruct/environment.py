@@ -39,7 +39,9 @@ class TokenEnv(gymnasium.Env[np.int64, np.int64]):
         self.observation_space = self.action_space = spaces.Discrete(len(self.tokens))
         self._prompt, self._said = "", list[int]()
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.int64, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.int64, dict[str, Any]]:
         super().reset(seed=seed)
         given = (options or {}).get("prompt")
         self._prompt = prompts(1, self.np_random, self.split)[0].text if given is None else given

@@ -8,12 +8,10 @@ from typing import NamedTuple
 QUESTION, ANSWER = "q:", "a:"  # mark whose turn it is in a document
 
 WOMEN = tuple(
-    "anna amy clara emma ella ida julia kate laura lucy maria mia nina nora olga rosa ruth sara sofia tina vera"
-    " wendy zoe".split()
+    ["anna", "amy", "clara", "emma", "ella", "ida", "julia", "kate", "laura", "lucy", "maria", "mia", "nina", "nora", "olga", "rosa", "ruth", "sara", "sofia", "tina", "vera", "wendy", "zoe"]
 )
 MEN = tuple(
-    "adam ben carl david eric felix frank george hugo ivan jack jacob leo max nick noah oscar paul peter sam simon"
-    " tom victor walter".split()
+    ["adam", "ben", "carl", "david", "eric", "felix", "frank", "george", "hugo", "ivan", "jack", "jacob", "leo", "max", "nick", "noah", "oscar", "paul", "peter", "sam", "simon", "tom", "victor", "walter"]
 )
 NAMES = (*WOMEN, *MEN)
 
@@ -96,7 +94,7 @@ def _things() -> dict[str, Thing]:
 
 
 THINGS = _things()
-MASS = frozenset("bread cheese soup honey milk juice tea coffee water grass meat corn".split())  # "some bread"
+MASS = frozenset(["bread", "cheese", "soup", "honey", "milk", "juice", "tea", "coffee", "water", "grass", "meat", "corn"])  # "some bread"
 GROUND = ("grass", "meat", "corn")  # what animals eat beside things with a category
 PLURAL = {
     "fruit": "fruits", "vegetable": "vegetables", "food": "foods", "beverage": "beverages", "tool": "tools",
@@ -104,33 +102,26 @@ PLURAL = {
     "container": "containers", "flower": "flowers", "animal": "animals", "bird": "birds", "insect": "insects",
     "job": "jobs", "color": "colors", "room": "rooms", "place": "places", "name": "names",
 }  # fmt: skip
-JOBS = tuple("teacher doctor farmer baker chef sailor nurse painter singer driver pilot writer".split())
+JOBS = tuple(["teacher", "doctor", "farmer", "baker", "chef", "sailor", "nurse", "painter", "singer", "driver", "pilot", "writer"])
 
 # place: the prepositions that may stand before it, the best first
 PLACES = {
     place: tuple(prepositions.split("/"))
     for place, prepositions in (
         entry.split("=")
-        for entry in (
-            "park=in garden=in kitchen=in market=at/in school=at/in library=in/at farm=on/at forest=in beach=on/at"
-            " river=at/in house=in shop=in/at station=at/in museum=in/at bakery=in/at garage=in attic=in barn=in"
-            " hospital=in/at zoo=at/in office=in/at hotel=in/at hill=on lake=at/in island=on cave=in castle=in"
-            " village=in street=on/in field=in playground=on/at theater=in/at harbor=in/at cellar=in bedroom=in"
-            " bathroom=in hall=in sea=in"
-        ).split()
+        for entry in ["park=in", "garden=in", "kitchen=in", "market=at/in", "school=at/in", "library=in/at", "farm=on/at", "forest=in", "beach=on/at", "river=at/in", "house=in", "shop=in/at", "station=at/in", "museum=in/at", "bakery=in/at", "garage=in", "attic=in", "barn=in", "hospital=in/at", "zoo=at/in", "office=in/at", "hotel=in/at", "hill=on", "lake=at/in", "island=on", "cave=in", "castle=in", "village=in", "street=on/in", "field=in", "playground=on/at", "theater=in/at", "harbor=in/at", "cellar=in", "bedroom=in", "bathroom=in", "hall=in", "sea=in"]
     )
 }
-ROOMS = tuple("kitchen garage attic cellar bedroom bathroom hall office".split())
-COLORS = tuple("red blue green yellow black white brown orange purple pink gray golden".split())
+ROOMS = tuple(["kitchen", "garage", "attic", "cellar", "bedroom", "bathroom", "hall", "office"])
+COLORS = tuple(["red", "blue", "green", "yellow", "black", "white", "brown", "orange", "purple", "pink", "gray", "golden"])
 TRAITS = tuple(
-    "big small old new heavy light soft warm cold clean dirty long round square pretty sweet sour sharp thin loud"
-    " fast slow strong quiet fresh broken empty full nice".split()
+    ["big", "small", "old", "new", "heavy", "light", "soft", "warm", "cold", "clean", "dirty", "long", "round", "square", "pretty", "sweet", "sour", "sharp", "thin", "loud", "fast", "slow", "strong", "quiet", "fresh", "broken", "empty", "full", "nice"]
 )
-GOOD_FEELINGS = tuple("happy glad proud excited calm cheerful".split())
-BAD_FEELINGS = tuple("sad angry tired scared worried lonely upset".split())
-NEEDS = tuple("hungry thirsty sick busy".split())
+GOOD_FEELINGS = tuple(["happy", "glad", "proud", "excited", "calm", "cheerful"])
+BAD_FEELINGS = tuple(["sad", "angry", "tired", "scared", "worried", "lonely", "upset"])
+NEEDS = tuple(["hungry", "thirsty", "sick", "busy"])
 FEELINGS = (*GOOD_FEELINGS, *BAD_FEELINGS, *NEEDS)
-NUMBERS = tuple("one two three four five six".split())
+NUMBERS = tuple(["one", "two", "three", "four", "five", "six"])
 
 
 class Verb(NamedTuple):
@@ -197,26 +188,10 @@ LAST_LEADS = ("at last ,", "in the end ,", "then", "finally ,")
 LEADS = (*FIRST_LEADS, *NEXT_LEADS, *LAST_LEADS)
 TIMES = ("in the morning", "in the evening", "at night", "yesterday", "today", "again", "for a long time", "last week")
 PREPOSITIONS = ("in", "on", "at")
-MARKS = tuple('. , ? ! : - " ( ) *'.split())
+MARKS = tuple(['.', ',', '?', '!', ':', '-', '"', '(', ')', '*'])
 
 # Words of no class: what instructions, chats and noise are made of.
-_FUNCTION = """
-the a an some this that these those and or but because so with to from of for by about into near not no yes if when while
-he she it they i you we him her them me us my your his its their our myself who what where why how which whose
-am are was were is be been do does did will would can could should may must has had have let
-please write tell make invent give story tale text sentence sentences short little few rewrite change say put present
-future past place question questions answer answers extract find name names list people things word words down pick out
-summarize sum up happened summary read use using reply classify decide sort kind whether describe explain talk at most
-more than less only mention without never leave mentioning include any all every other others another each both
-hello hi hey good morning evening night afternoon dear friend thank thanks welcome sorry great wonderful terrible hope
-feel better bye goodbye fine well congratulations happened luck too very really also just here there now then today
-tomorrow yesterday soon again once day week year time long ago later after before end last first second third next
-think know sure maybe true false right wrong done new want need would like thing person animal place
-tale different as something anything someone chat message much choose on which listen asked instruction task exercise homework number part page click user posted post topic forum views login edit delete share
-lol ok wow hmm yeah nope stop spam free offer best price comment comments subscribe link read rules moderator thread
-negative opposite way form turn must no instead same write your own words help ask asked said says
-best world home new old suddenly happen reason end main idea point
-""".split()
+_FUNCTION = ["the", "a", "an", "some", "this", "that", "these", "those", "and", "or", "but", "because", "so", "with", "to", "from", "of", "for", "by", "about", "into", "near", "not", "no", "yes", "if", "when", "while", "he", "she", "it", "they", "i", "you", "we", "him", "her", "them", "me", "us", "my", "your", "his", "its", "their", "our", "myself", "who", "what", "where", "why", "how", "which", "whose", "am", "are", "was", "were", "is", "be", "been", "do", "does", "did", "will", "would", "can", "could", "should", "may", "must", "has", "had", "have", "let", "please", "write", "tell", "make", "invent", "give", "story", "tale", "text", "sentence", "sentences", "short", "little", "few", "rewrite", "change", "say", "put", "present", "future", "past", "place", "question", "questions", "answer", "answers", "extract", "find", "name", "names", "list", "people", "things", "word", "words", "down", "pick", "out", "summarize", "sum", "up", "happened", "summary", "read", "use", "using", "reply", "classify", "decide", "sort", "kind", "whether", "describe", "explain", "talk", "at", "most", "more", "than", "less", "only", "mention", "without", "never", "leave", "mentioning", "include", "any", "all", "every", "other", "others", "another", "each", "both", "hello", "hi", "hey", "good", "morning", "evening", "night", "afternoon", "dear", "friend", "thank", "thanks", "welcome", "sorry", "great", "wonderful", "terrible", "hope", "feel", "better", "bye", "goodbye", "fine", "well", "congratulations", "happened", "luck", "too", "very", "really", "also", "just", "here", "there", "now", "then", "today", "tomorrow", "yesterday", "soon", "again", "once", "day", "week", "year", "time", "long", "ago", "later", "after", "before", "end", "last", "first", "second", "third", "next", "think", "know", "sure", "maybe", "true", "false", "right", "wrong", "done", "new", "want", "need", "would", "like", "thing", "person", "animal", "place", "tale", "different", "as", "something", "anything", "someone", "chat", "message", "much", "choose", "on", "which", "listen", "asked", "instruction", "task", "exercise", "homework", "number", "part", "page", "click", "user", "posted", "post", "topic", "forum", "views", "login", "edit", "delete", "share", "lol", "ok", "wow", "hmm", "yeah", "nope", "stop", "spam", "free", "offer", "best", "price", "comment", "comments", "subscribe", "link", "read", "rules", "moderator", "thread", "negative", "opposite", "way", "form", "turn", "must", "no", "instead", "same", "write", "your", "own", "words", "help", "ask", "asked", "said", "says", "best", "world", "home", "new", "old", "suddenly", "happen", "reason", "end", "main", "idea", "point"]
 
 
 def _vocabulary() -> tuple[str, ...]:
@@ -267,5 +242,11 @@ def members(group: str) -> tuple[str, ...]:
     fixed = {"job": JOBS, "color": COLORS, "room": ROOMS, "place": tuple(PLACES), "name": NAMES}
     if group in fixed:
         return fixed[group]
-    kinds = ("animal", "bird", "insect") if group == "animal" else ("fruit", "vegetable", "food") if group == "food" else (group,)
+    kinds = (
+        ("animal", "bird", "insect")
+        if group == "animal"
+        else ("fruit", "vegetable", "food")
+        if group == "food"
+        else (group,)
+    )
     return tuple(noun for noun, thing in THINGS.items() if thing.category in kinds)

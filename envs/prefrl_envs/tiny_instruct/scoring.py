@@ -18,7 +18,16 @@ from prefrl_envs.tiny_instruct.tasks import Task, understand
 from prefrl_envs.tiny_instruct.truth import Demand, answers, demands, extracted, fact_answers, rewritten, true_members
 
 _MOST_TOKENS = 64  # a longer answer loses form in proportion
-_MOST_SENTENCES = {"story": 7, "chat": 4, "closed": 1, "classify": 1, "list": 1, "extract": 1, "summarize": 1, "rewrite": 1}
+_MOST_SENTENCES = {
+    "story": 7,
+    "chat": 4,
+    "closed": 1,
+    "classify": 1,
+    "list": 1,
+    "extract": 1,
+    "summarize": 1,
+    "rewrite": 1,
+}
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,9 @@ def assess(prompt_text: str, answer: str) -> Assessment:
     task, reading = understand(prompt_text), read(answer)
     if not reading.sentences:
         return Assessment(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0)
-    good = sum(len(words) for words, parsed in zip(reading.sentences, reading.parsed, strict=True) if parsed is not None)
+    good = sum(
+        len(words) for words, parsed in zip(reading.sentences, reading.parsed, strict=True) if parsed is not None
+    )
     instruction, on_topic = _instruction(task, reading)
     false = len(reading.problems) + _unsupported(task, reading)
     named, allowed = entities(answer), _allowed(task, prompt_text, reading)
@@ -87,7 +98,9 @@ def _allowed(task: Task, prompt: str, reading: Reading) -> set[str]:
     if task.kind in ("closed", "extract", "summarize", "rewrite", "classify"):
         return entities(prompt)
     if task.core == "story":  # a story may bring one person of its own
-        strangers = [word for sentence in reading.sentences for word in sentence if word in NAMES and word not in task.topic]
+        strangers = [
+            word for sentence in reading.sentences for word in sentence if word in NAMES and word not in task.topic
+        ]
         return named - set(dict.fromkeys(strangers).keys() if len(set(strangers)) > 1 else ())
     if task.kind == "chat":
         return named - (set(NAMES) - entities(prompt))
@@ -105,7 +118,13 @@ def _instruction(task: Task, reading: Reading) -> tuple[float, float]:
     """How well the task is done, and how many sentences serve it."""
     if task.kind == "chat":
         return _chat(task, reading)
-    one = {"closed": _closed, "classify": _classified, "extract": _extracted, "summarize": _summarized, "rewrite": _rewritten}
+    one = {
+        "closed": _closed,
+        "classify": _classified,
+        "extract": _extracted,
+        "summarize": _summarized,
+        "rewrite": _rewritten,
+    }
     if task.kind in one:
         return one[task.kind](task, reading), 1.0
     if task.core == "list":
@@ -145,7 +164,9 @@ def _classified(task: Task, reading: Reading) -> float:
 
 
 def _items(reading: Reading) -> list[str]:
-    return [item for parsed in reading.parsed if parsed is not None and parsed.form == "fragment" for item in parsed.items]
+    return [
+        item for parsed in reading.parsed if parsed is not None and parsed.form == "fragment" for item in parsed.items
+    ]
 
 
 def _extracted(task: Task, reading: Reading) -> float:
@@ -158,7 +179,11 @@ def _listed(task: Task, reading: Reading) -> float:
     items = _items(reading)
     right = len(set(items) & set(true_members(task.group, task.quality)))
     off = abs(len(items) - task.number)
-    return max(0.0, (right - (len(items) - right)) / max(task.number, 1)) * max(0.0, 1 - off / task.number) if right else 0.0
+    return (
+        max(0.0, (right - (len(items) - right)) / max(task.number, 1)) * max(0.0, 1 - off / task.number)
+        if right
+        else 0.0
+    )
 
 
 def _summarized(task: Task, reading: Reading) -> float:
@@ -205,7 +230,11 @@ def _story(task: Task, reading: Reading) -> tuple[float, float]:
     seen, serves = set(wanted), 0
     acting, met = set[str](), set[str]()
     for clauses in reading.clauses:
-        named = {word for clause in clauses for word in (*clause.subject, clause.object, clause.target, clause.place, clause.company)}
+        named = {
+            word
+            for clause in clauses
+            for word in (*clause.subject, clause.object, clause.target, clause.place, clause.company)
+        }
         serves += bool(named & seen)
         seen |= named if named & seen else set()
         met |= named & wanted
@@ -230,12 +259,15 @@ def _chat(task: Task, reading: Reading) -> tuple[float, float]:
     real = [demand for demand in wanted if demand.kind != "greet"] or wanted
     met = [max((_meets(demand, parsed) for parsed in reading.parsed), default=0.0) for demand in real]
     serves = sum(
-        parsed is not None and (parsed.act in ("greet", "name", "ask-well") or any(_meets(d, parsed) > 0 for d in wanted))
+        parsed is not None
+        and (parsed.act in ("greet", "name", "ask-well") or any(_meets(d, parsed) > 0 for d in wanted))
         for parsed in reading.parsed
     )
     acts = {parsed.act for parsed in reading.parsed if parsed is not None}
     kinds = {demand.kind for demand in wanted}
-    tactless = ("bad" in kinds and acts & {"glad", "enjoy"}) or ("good" in kinds and acts & {"sorry", "sorry-feel", "comfort"})
+    tactless = ("bad" in kinds and acts & {"glad", "enjoy"}) or (
+        "good" in kinds and acts & {"sorry", "sorry-feel", "comfort"}
+    )
     done = sum(met) / len(met) if met else float("greet" in acts)
     return done * (0.2 if tactless else 1.0), min(serves, _MOST_SENTENCES["chat"])
 

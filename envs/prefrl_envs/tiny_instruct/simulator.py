@@ -17,7 +17,7 @@ from prefrl_envs.tiny_instruct.lexicon import (
 _LIVING = ("person", "animal", "bird", "insect")
 _TAKING = ("take", "find", "buy", "hold", "have")
 _USING = ("use", "read", "wear", "clean", "paint", "fix", "open", "close", "eat", "drink", "cook", "break")
-_OTHER_WAY = {feeling: BAD_FEELINGS for feeling in GOOD_FEELINGS} | {feeling: GOOD_FEELINGS for feeling in BAD_FEELINGS}
+_OTHER_WAY = dict.fromkeys(GOOD_FEELINGS, BAD_FEELINGS) | dict.fromkeys(BAD_FEELINGS, GOOD_FEELINGS)
 _WOMEN = frozenset(WOMEN)
 _NAMES = frozenset(NAMES)
 
@@ -102,11 +102,7 @@ class World:
         verb, problems = VERBS[clause.verb], []
         takes = verb.takes
         kind = category(clause.object)
-        if takes and kind and kind not in takes:
-            problems.append("sense")
-        elif verb.frame == "person" and kind and kind not in _LIVING:
-            problems.append("sense")
-        elif clause.verb == "eat" and kind in _LIVING and category(clause.subject[0]) in ("person", ""):
+        if (takes and kind and kind not in takes) or (verb.frame == "person" and kind and kind not in _LIVING) or (clause.verb == "eat" and kind in _LIVING and category(clause.subject[0]) in ("person", "")):
             problems.append("sense")
         subject = category(clause.subject[0])
         if verb.frame != "be" and subject and subject not in _LIVING:

@@ -7,8 +7,8 @@ import numpy as np
 from prefrl_envs.tiny_instruct.clauses import Clause, say, verb_phrase
 from prefrl_envs.tiny_instruct.lexicon import (
     BAD_FEELINGS,
-    GOOD_FEELINGS,
     FIRST_LEADS,
+    GOOD_FEELINGS,
     LAST_LEADS,
     MEN,
     NAMES,
@@ -256,5 +256,3 @@ def _with_pronouns(clause: Clause, context: Context, rng: np.random.Generator, s
     if clause.object and context.meant.get("it") == (clause.object,) and rng.random() < 0.45:
         clause = clause._replace(object="it", traits=())
     return clause
-
-

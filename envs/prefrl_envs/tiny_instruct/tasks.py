@@ -130,6 +130,13 @@ _CORES = {
 _AT_MOST = GRAMMAR.patterns("at-most", _SLOTS)
 _BUT_NOT = GRAMMAR.patterns("but-not", _SLOTS)
 _FIRST_PERSON = ("i", "you", "we")
+_ADDRESSES = frozenset(
+    tuple(phrase.split())
+    for phrase in (
+        "hello", "hi", "hey", "hello again", "hello there", "hi there", "good morning", "good evening", "good afternoon",
+        "my friend", "dear friend", "it is me", "it is me again",
+    )
+)  # fmt: skip
 
 
 class Task(NamedTuple):
@@ -190,8 +197,7 @@ def _pieces(words: list[str]) -> list[tuple[str, ...]]:
     found, piece = [], list[str]()
     for word in words:
         piece.append(word)
-        address = word == "," and parse((*piece[:-1], ".")) is not None and piece[0] not in NAMES
-        if word in (".", "!", "?", ":") or (address and piece[0] in ("hello", "hi", "hey", "good", "dear")):
+        if word in (".", "!", "?", ":") or (word == "," and tuple(piece[:-1]) in _ADDRESSES):
             found.append(tuple(piece) if word != "," else (*piece[:-1], "."))
             piece = []
     if piece:

@@ -15,11 +15,23 @@ from prefrl_envs.tiny_instruct.parsing import parse
 from prefrl_envs.tiny_instruct.reading import Reading
 from prefrl_envs.tiny_instruct.simulator import covers, true_of
 
-_GOOD = frozenset("find buy laugh smile sing dance thank fix give".split())
-_BAD = frozenset("lose break cry".split())
+_GOOD = frozenset(["find", "buy", "laugh", "smile", "sing", "dance", "thank", "fix", "give"])
+_BAD = frozenset(["lose", "break", "cry"])
 SINGULAR = {plural: group for group, plural in PLURAL.items()}
 _OPPOSITE_TENSE = {"in the past": "past", "in the present": "present", "in the future": "future"}
-_COUNTED = ("animal", "food", "fruit", "vegetable", "tool", "toy", "garment", "flower", "vehicle", "instrument", "print")
+_COUNTED = (
+    "animal",
+    "food",
+    "fruit",
+    "vegetable",
+    "tool",
+    "toy",
+    "garment",
+    "flower",
+    "vehicle",
+    "instrument",
+    "print",
+)
 
 
 def true_members(group: str, quality: str = "") -> tuple[str, ...]:
@@ -81,9 +93,8 @@ def answers(question: Clause, reading: Reading) -> tuple[frozenset[str], ...]:
         found += [frozenset({what}) for what, who in world.holder.items() if who == question.subject[0]]
     elif question.verb == "be" and gap == "place":
         who = question.subject[0]
-        found.append(frozenset({world.where(who)}))
-        if who in world.holder:
-            found.append(frozenset({world.holder[who]}))
+        spots = {world.where(who), world.holder.get(who, "")}
+        found += [frozenset({spot}) for spot in sorted(spots) if category(spot) in ("place", "container")]
     for event in world.events:
         open_ = question._replace(**{gap: getattr(event, gap)})
         if gap == "place" and not event.place and event.target:
@@ -107,7 +118,11 @@ def rewritten(clause: Clause, transform: str) -> Clause:
         swap = {old: new}
         return clause._replace(
             subject=tuple(swap.get(one, one) for one in clause.subject),
-            **{part: swap.get(value, value) for part in ("object", "target", "company") if (value := getattr(clause, part))},
+            **{
+                part: swap.get(value, value)
+                for part in ("object", "target", "company")
+                if (value := getattr(clause, part))
+            },
         )
     return clause._replace(negated=True) if "negative" in transform else clause
 
@@ -139,7 +154,9 @@ def demands(message: tuple[tuple[str, ...], ...]) -> list[Demand]:
 
 
 def _news(clauses: tuple[Clause, ...]) -> list[Demand]:
-    feeling = next((trait for clause in clauses for trait in clause.traits if trait in (*GOOD_FEELINGS, *BAD_FEELINGS)), "")
+    feeling = next(
+        (trait for clause in clauses for trait in clause.traits if trait in (*GOOD_FEELINGS, *BAD_FEELINGS)), ""
+    )
     thing = next((clause.object for clause in clauses if clause.object in THINGS), "")
     verbs = {clause.verb for clause in clauses}
     if feeling in BAD_FEELINGS or verbs & (_BAD | {"take"}):

@@ -1,6 +1,7 @@
 """`prefrl text compare`."""
 
 import itertools
+import string
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,6 +13,9 @@ from prefrl.errors import PrefrlError
 
 if TYPE_CHECKING:
     from prefrl.segments import Text
+
+
+_LETTERS = string.ascii_uppercase
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ class Compare:
     def run(self) -> int:
         if len(self.models) < 2:
             raise PrefrlError(f"comparing takes at least 2 models or files of answers, got {len(self.models)}")
+        if len(self.models) > len(_LETTERS):
+            raise PrefrlError(f"comparing takes at most {len(_LETTERS)} models, got {len(self.models)}")
         if (self.gold is None) == (self.judge is None):
             raise PrefrlError("name either --gold module:function or --judge MODEL to decide which answer is better")
         import torch
@@ -106,9 +112,12 @@ class Compare:
         rng = np.random.default_rng(self.seed)
         wins = self._wins(answers)
         rates, games = np.full((len(answers), len(answers)), 0.5), np.zeros((len(answers), len(answers)))
+        console = Console(highlight=False)
+        for letter, name in zip(_LETTERS, self.models, strict=False):
+            console.print(f"{letter}  {name}", soft_wrap=True)
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for title in ("", "against", "wins (95 % interval)", "at equal length", "prompts"):
-            table.add_column(title, justify="right" if title not in ("", "against") else "left", overflow="fold")
+        for title in ("wins", "of prompts (95 % interval)", "at equal length", "prompts"):
+            table.add_column(title, justify="left" if title == "wins" else "right", no_wrap=True)
         for (i, j), outcomes in wins.items():
             rate, low, high = win_rate(outcomes, rng=rng)
             longer = [
@@ -117,15 +126,13 @@ class Compare:
             equal = length_controlled(outcomes, longer)
             rates[i, j], rates[j, i], games[i, j], games[j, i] = rate, 1.0 - rate, len(outcomes), len(outcomes)
             table.add_row(
-                self.models[i],
-                self.models[j],
+                f"{_LETTERS[i]} over {_LETTERS[j]}",
                 f"{rate:.1%} ({low:.1%} to {high:.1%})",
                 f"{equal:.1%}",
                 str(len(outcomes)),
             )
-        console = Console(highlight=False)
         console.print(table)
         if len(answers) > 2:
             scores = bradley_terry(rates, games)
             for i in np.argsort(-scores):
-                console.print(f"{scores[i]:+.2f}  {self.models[i]}", soft_wrap=True)
+                console.print(f"{scores[i]:+.2f}  {_LETTERS[i]}  {self.models[i]}", soft_wrap=True)

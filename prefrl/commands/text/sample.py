@@ -72,7 +72,7 @@ class Sample:
         from prefrl.text.data import read_prompts, rows, text_field
         from prefrl.text.generation import sample
         from prefrl.text.policy import Prompt
-        from prefrl.text.prompts import encode_prompt
+        from prefrl.text.prompts import decode_answers, encode_prompt
 
         lm = open_model(self.model, find_device(self.device))
         asked = [Prompt(text, tuple(encode_prompt(lm, text))) for text in self.prompt]
@@ -107,5 +107,4 @@ class Sample:
             generator=torch.Generator().manual_seed(self.seed),
         )
         tokens = [t[m].tolist() for t, m in zip(answers.tokens, answers.mask, strict=True)]
-        texts = lm.tokenizer.batch_decode(tokens, skip_special_tokens=True)
-        return [(asked[i // self.each].text, text.strip()) for i, text in enumerate(texts)]
+        return [(asked[i // self.each].text, text) for i, text in enumerate(decode_answers(lm, tokens))]

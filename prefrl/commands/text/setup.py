@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,25 @@ def begin(folder: Path, config: dict[str, Any], *, quiet: bool) -> int:
     whole = {"format": FORMAT, **config, **provenance()}
     domain_of(whole).check(whole)
     create_folder(folder, whole)
-    return carry_out(folder, quiet=quiet)
+    try:
+        return carry_out(folder, quiet=quiet)
+    except PrefrlError:
+        if _nothing_done(folder):  # a file that could not be read: mended, the same command begins anew
+            shutil.rmtree(folder)
+        raise
+
+
+def _nothing_done(folder: Path) -> bool:
+    from prefrl.runs import newest_checkpoint
+    from prefrl.store import PreferenceStore
+
+    if newest_checkpoint(folder) is not None:
+        return False
+    path = folder / "preferences.db"
+    if not path.exists():
+        return True
+    with PreferenceStore(path) as store:
+        return store.asked == 0
 
 
 def processors(threads: int | None) -> int:

@@ -26,6 +26,7 @@ from prefrl.text.learner import TextLearner
 from prefrl.text.models import LanguageModel, save_model, with_lora
 from prefrl.text.packing import as_segment
 from prefrl.text.policy import Prompt
+from prefrl.text.prompts import decode_answers
 from prefrl.text.settings import TextConfig
 from prefrl.text.supervised import blocks
 
@@ -201,9 +202,9 @@ def answer(lm: LanguageModel, prompts: Sequence[Prompt], config: TextConfig, *, 
         generator=torch.Generator().manual_seed(seed),
     )
     rows = [t[:n].tolist() for t, n in zip(answers.tokens, answers.mask.sum(dim=1).tolist(), strict=True)]
-    texts = lm.tokenizer.batch_decode(rows, skip_special_tokens=True)
+    texts = decode_answers(lm, rows)
     return [
-        as_segment(prompt.ids, row, Text(prompt.text, text.strip()))
+        as_segment(prompt.ids, row, Text(prompt.text, text))
         for prompt, row, text in zip(prompts, rows, texts, strict=True)
     ]
 

@@ -1,0 +1,291 @@
+"""`prefrl text ...` from end to end on tiny files, and what it says of files and models that are wrong."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pytest
+from pyarrow import parquet
+from text_worlds import tiny
+
+from prefrl.commands import main
+from prefrl.runs import newest_checkpoint
+from prefrl.store import PreferenceStore
+from prefrl.text.data import read_comparisons, read_demonstrations, read_prompts
+from prefrl.text.models import LanguageModel, save_model
+
+GOLD = "text_worlds:count_gold"
+QUICK = ["--threads", "1", "--device", "cpu"]
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with documents, demonstrations, prompts, comparisons and a tiny model."""
+    folder = tmp_path_factory.mktemp("files")
+    prompts = [f"w{i} w{i + 1} w{i + 2}" for i in range(12)]
+    write(
+        folder / "docs.jsonl",
+        [{"text": f"w{i % 20} w{(i + 1) % 20} w{(i + 2) % 20} w{(i * 7) % 20}"} for i in range(80)],
+    )
+    write(folder / "prompts.jsonl", [{"prompt": p} for p in prompts])
+    write(folder / "demos.jsonl", [{"prompt": p, "answer": f"w{i % 5} w1"} for i, p in enumerate(prompts * 2)])
+    write(
+        folder / "comparisons.jsonl",
+        [
+            *({"prompt": p, "chosen": "w1 w2", "rejected": f"w{i} w9"} for i, p in enumerate(prompts, start=7)),
+            *({"prompt": p, "answers": ["w12", "w1", "w15 w3", "w2 w4"], "ranks": [3, 1, 3, 2]} for p in prompts[:4]),
+            {"prompt": prompts[0], "answers": ["w3", "w16"], "mu": [0.8, 0.2]},
+            {"prompt": prompts[0], "answers": ["w17", "w18", "w0"], "choice": 2},
+        ],
+    )
+    save_model(tiny(), folder / "model")
+    return folder
+
+
+def text(*arguments: object) -> int:
+    return main(["text", *map(str, arguments)])
+
+
+def train(files: Path, out: Path, *more: object) -> int:
+    return text(
+        *("train", "--model", files / "model", "--prompts", files / "prompts.jsonl", "--gold", GOLD, "--labels", 16),
+        *("--steps", 96, "--batch-size", 32, "--minibatch-size", 16, "--batches", 1, "--most-tokens", 8),
+        *("--members", 2, "--fit-updates", 3, "--out", out, "--quiet", *QUICK, *more),
+    )
+
+
+# ---- from end to end -------------------------------------------------------------------------------------------------
+
+
+def test_the_three_steps_from_nothing(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base, sft, reward, run = (tmp_path / name for name in ("base", "sft", "reward", "run"))
+    shape = ["--layers", 1, "--hidden", 16, "--heads", 2, "--context", 48, "--block", 16, "--held-out", 0.2]
+    assert text("pretrain", "--documents", files / "docs.jsonl", "--out", base, *shape, *QUICK) == 0
+    assert text("sft", "--model", base, "--data", files / "demos.jsonl", "--out", sft, *QUICK) == 0
+    assert "held out" in capsys.readouterr().out
+    data = ["--data", files / "comparisons.jsonl", "--demonstrations", files / "demos.jsonl", "--held-out", 0.3]
+    assert text("reward", "--model", sft, *data, "--epochs", 3, "--out", reward, *QUICK) == 0
+    assert "of the answers to prompts held out predicted, calibration error" in capsys.readouterr().out
+    small = ["--steps", 64, "--batch-size", 32, "--minibatch-size", 16, "--batches", 1, "--most-tokens", 8]
+    prompts = ["--prompts", files / "prompts.jsonl"]
+    given = ["--labels", 0, "--reward-model", reward, "--learner", "rloo", "--gold", GOLD]
+    assert text("train", "--model", sft, *prompts, *given, *small, "--out", run, *QUICK) == 0
+    assert "gold" in capsys.readouterr().out
+    assert json.loads((run / "summary.json").read_text())["labels"] == 0
+    assert (
+        text(
+            "sample",
+            "--model",
+            run,
+            *prompts,
+            "--each",
+            2,
+            "--most-tokens",
+            8,
+            "--gold",
+            GOLD,
+            "--out",
+            tmp_path / "a.jsonl",
+        )
+        == 0
+    )
+    rows = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert len(rows) == 24
+    assert {"prompt", "answer", "gold"} == set(rows[0])
+    shots = ["--few-shot", write(tmp_path / "shots.jsonl", [{"prompt": "w1", "answer": "w2"}])]
+    template = ["--template", "{prompt} w0 {answer} w0 "]
+    assert text("sample", "--model", base, "--prompt", "w3", *shots, *template, "--most-tokens", 4) == 0
+    assert json.loads(capsys.readouterr().out)["prompt"] == "w3"
+    assert text("compare", base, sft, run, *prompts, "--gold", GOLD, "--most-tokens", 8) == 0
+    shown = capsys.readouterr().out
+    assert "at equal length" in shown
+    assert shown.count("%") >= 3
+
+
+def test_the_whole_online_loop_and_its_report(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(files, tmp_path / "run") == 0
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (summary["labels"], summary["asked"], summary["steps"]) == (16, 16, 128)
+    with PreferenceStore(tmp_path / "run" / "preferences.db") as store:
+        assert len(store) == 16
+    header = (tmp_path / "run" / "metrics.csv").read_text().splitlines()[0].split(",")
+    assert {"steps", "true_return", "predicted_return", "sqrt_kl", "kl", "ended", "seconds_generating"} <= set(header)
+    assert main(["report", str(tmp_path / "run")]) == 0
+    assert (tmp_path / "run" / "report" / "report.png").stat().st_size > 10_000
+    assert text("reward", "--model", files / "model", "--data", tmp_path / "run" / "preferences.db", "--out",
+                tmp_path / "again", "--quiet", *QUICK) == 0  # fmt: skip
+    assert main(["resume", str(tmp_path / "run")]) == 0
+    assert "finished already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("learner", ["dpo", "ppo"])
+def test_adapters_and_dpo_in_the_loop(learner: str, files: Path, tmp_path: Path) -> None:
+    lora = ["--lora", 2] if learner == "ppo" else []
+    assert train(files, tmp_path / "run", "--learner", learner, *lora) == 0
+    assert (tmp_path / "run" / "model" / "model.safetensors").exists()
+
+
+def test_a_killed_command_is_resumed_and_comes_out_the_same(files: Path, tmp_path: Path) -> None:
+    """`prefrl text train` in a process of its own, killed once it has a checkpoint, against one that was not."""
+    assert train(files, tmp_path / "whole") == 0
+    command = [sys.executable, "-c", "import sys; from test_text_cli import *; train(*map(Path, sys.argv[1:]))"]
+    with subprocess.Popen([*command, str(files), str(tmp_path / "cut")], cwd=Path(__file__).parent) as process:
+        deadline = time.monotonic() + 120
+        while newest_checkpoint(tmp_path / "cut") is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    assert main(["resume", str(tmp_path / "cut"), "--quiet"]) == 0
+    weights = [(tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("whole", "cut")]
+    assert weights[0] == weights[1]
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+
+def test_parquet_reads_as_json_lines_do(files: Path, tmp_path: Path) -> None:
+    lm = tiny()
+    rows = [json.loads(line) for line in (files / "demos.jsonl").read_text().splitlines()]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "demos.parquet")
+    a, b = (read_demonstrations(path, lm) for path in (files / "demos.jsonl", tmp_path / "demos.parquet"))
+    assert [s.id for s in a] == [s.id for s in b]
+    assert len(read_prompts(files / "prompts.jsonl", lm)) == 12
+
+
+def test_comparisons_of_every_form(files: Path) -> None:
+    found = read_comparisons(files / "comparisons.jsonl", tiny())
+    assert len(found) == 12 + 4 * 5 + 2  # of six pairs one is a tie
+    assert found[0].mu == (1.0, 0.0)
+    assert [c.mu for c in found[-2:]] == [(0.8, 0.2), (0.0, 0.0, 1.0)]
+    assert len({c.ranking for c in found[12:-2]}) == 4
+
+
+BAD = {
+    "no file": (None, "no file"),
+    "empty": ("", "is empty; expected at least one"),
+    "an empty line": ('{"prompt": "w1", "answer": "w2"}\n\n', "bad.jsonl:2 is an empty line"),
+    "no JSON": ("{'prompt'", "bad.jsonl:1 is no JSON"),
+    "a list": ("[1]", "bad.jsonl:1 holds a list; expected an object"),
+    "no answer": ('{"prompt": "w1"}', "bad.jsonl:1: expected a field `answer` or `completion`, got prompt"),
+    "an empty answer": ('{"prompt": "w1", "answer": " "}', "bad.jsonl:1: `answer` is empty"),
+    "a number": ('{"prompt": 3, "answer": "w2"}', "bad.jsonl:1: `prompt` is a int; expected a text"),
+    "too long": (json.dumps({"prompt": "w1 " * 70, "answer": "w2"}), "71 and 2 tokens, more than the 64"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_demonstrations(name: str, files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content, reason = BAD[name]
+    path = tmp_path / "bad.jsonl"
+    if content is not None:
+        path.write_text(content)
+    assert text("sft", "--model", files / "model", "--data", path, "--out", tmp_path / "run", *QUICK) == 2
+    error = capsys.readouterr().err
+    assert reason in error
+    assert "Traceback" not in error
+
+
+BAD_COMPARISONS = [
+    ({"prompt": "w1"}, "expected `chosen` and `rejected`, or `answers`"),
+    ({"prompt": "w1", "answers": ["w2", "w3"]}, "expected one of `choice`, `mu`, `ranks`; got none"),
+    ({"prompt": "w1", "answers": ["w2", "w2"], "choice": 0}, "two of the 2 answers are equal"),
+    ({"prompt": "w1", "answers": ["w2", "w3"], "choice": 2}, "not a place from 0 to 1"),
+    ({"prompt": "w1", "answers": ["w2", "w3"], "mu": [0.9, 0.9]}, "must be at least 0 and sum to 1"),
+    ({"prompt": "w1", "answers": ["w2", "w3"], "ranks": [1]}, "one rank an option: 1 != 2"),
+    ({"prompt": ["w1", "w4"], "answers": ["w2", "w3"], "choice": 0}, "the answers have 2 different prompts"),
+    ({"prompt": "w1", "answers": ["w2", ""], "choice": 0}, "`answers[1]` is empty"),
+]
+
+
+@pytest.mark.parametrize(("row", "reason"), BAD_COMPARISONS)
+def test_bad_comparisons(row: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    from prefrl.errors import PrefrlError
+
+    path = write(tmp_path / "bad.jsonl", [row])
+    with pytest.raises(PrefrlError) as caught:
+        read_comparisons(path, tiny())
+    assert reason in str(caught.value)
+    assert "bad.jsonl:1" in str(caught.value)
+
+
+def test_a_broken_parquet_file(tmp_path: Path) -> None:
+    from prefrl.errors import PrefrlError
+
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1 but not really")
+    with pytest.raises(PrefrlError, match="is no parquet file"):
+        read_prompts(tmp_path / "bad.parquet", tiny())
+    (tmp_path / "bad.csv").write_text("a,b")
+    with pytest.raises(PrefrlError, match=r"neither \.jsonl nor \.parquet"):
+        read_prompts(tmp_path / "bad.csv", tiny())
+
+
+# ---- options and models ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        (["--gold", "no_such_module:gold"], "no gold standard no_such_module:gold"),
+        (["--gold", "text_worlds:WORDS"], "is no function"),
+        (["--labeler", "somebody"], "no labeler 'somebody'"),
+        (["--labels", "0"], "--labels must be at least 1, got 0"),
+        (["--most-tokens", "62"], "with 62 for the answer that is more than the 64"),
+        (["--batch-size", "34"], "does not divide into prompts with 4 answers"),
+        (["--model", "/no/such/model"], "no folder /no/such/model"),
+        (["--reward-model", "/no/such/reward"], "is not a run"),
+        (["--learner", "dpo", "--labels", "0", "--reward-model", "x"], "dpo learns from comparisons"),
+    ],
+)
+def test_bad_options(
+    more: list[str], reason: str, files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(files, tmp_path / "run", *more) == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_a_store_of_another_tokenizer_is_refused(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(files, tmp_path / "run") == 0
+    save_model(tiny(words=[f"x{i}" for i in range(20)]), tmp_path / "other")
+    store = tmp_path / "run" / "preferences.db"
+    assert text("reward", "--model", tmp_path / "other", "--data", store, "--out", tmp_path / "r", *QUICK) == 2
+    assert "was written with another tokenizer" in capsys.readouterr().err
+
+
+def test_a_template_is_saved_with_the_model(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from prefrl.text.models import load_model
+    from prefrl.text.prompts import encode_prompt
+
+    def tune(template: str, out: Path) -> int:
+        data = ["--data", files / "demos.jsonl", "--epochs", 1, "--template", template, "--out", out]
+        return text("sft", "--model", files / "model", *data, "--quiet", *QUICK)
+
+    assert tune("w9 {prompt} w8", tmp_path / "sft") == 0
+    lm: LanguageModel = load_model(str(tmp_path / "sft"))
+    assert encode_prompt(lm, "w1 w2") == [2, 12, 4, 5, 11]
+    for template, reason in (("no slot", "needs {prompt} once"), ("{{x}} {prompt}", "no braces")):
+        assert tune(template, tmp_path / "bad") == 2
+        assert reason in capsys.readouterr().err
+
+
+def test_commands_that_lack_something(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, reason in (
+        (["sample", "--model", files / "model"], "nothing to answer"),
+        (["compare", files / "model"], "at least 2 models"),
+        (["compare", files / "model", files / "model"], "name either --gold"),
+        (["compare", files / "model", files / "model", "--gold", GOLD], "name the prompts"),
+        (["pretrain", "--documents", files / "docs.jsonl", "--block", 300, "--out", tmp_path / "x"], "--block must be"),
+        (["pretrain", "--documents", files / "docs.jsonl", "--hidden", 30, "--out", tmp_path / "y"], "30 hidden units"),
+    ):
+        assert text(*arguments) == 2
+        assert reason in capsys.readouterr().err
