@@ -104,6 +104,7 @@ def pair(unlike: object = None) -> Generator[None, Screen, Screen]:
     """Wait for a pair, another than `unlike`, that is past the guard."""
     while (screen := (yield)).options is None or (isinstance(unlike, Screen) and screen.options == unlike.options):
         pass
+    yield  # what was seen first may not have been on the screen yet
     until = time.monotonic() + 0.03
     while time.monotonic() < until:
         screen = yield
