@@ -95,6 +95,9 @@ def test_tables_are_what_the_data_say(monkeypatch: pytest.MonkeyPatch) -> None:
             assert not (sweeping.RESULTS / f"{name}.md").exists(), f"{name}: a table without its data"
             continue
         made[name] = choices.table(name, choice, sweeping.load(name))
+    labeling = importlib.import_module("labeling")
+    if labeling.MEASUREMENTS.keys() <= sweeping.load("labeling").keys():
+        made["labeling"] = labeling.table(sweeping.load("labeling"))
     for name, table in made.items():
         assert (sweeping.RESULTS / f"{name}.md").read_text() == table, f"{name}: make the table again"
     assert readme.filled(README) == README, "python experiments/readme.py"

@@ -1,10 +1,8 @@
 """The labeling window under SDL's dummy driver: a scripted person sees what is drawn and presses keys."""
 
 import os
-import random
 import signal
 import sqlite3
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -15,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from killing import kill_often
 
 from prefrl.comparisons import Query
 from prefrl.errors import PrefrlError
@@ -105,6 +104,7 @@ def pair(unlike: object = None) -> Generator[None, Screen, Screen]:
     """Wait for a pair, another than `unlike`, that is past the guard."""
     while (screen := (yield)).options is None or (isinstance(unlike, Screen) and screen.options == unlike.options):
         pass
+    yield  # what was seen first may not have been on the screen yet
     until = time.monotonic() + 0.03
     while time.monotonic() < until:
         screen = yield
@@ -630,63 +630,12 @@ def test_the_same_screen_is_the_same_picture_and_time_moves_it(desk: Desk, store
 
 # Killed at any moment
 
-PERSON = """
-import os, random, sys
-from pathlib import Path
-os.environ["SDL_VIDEODRIVER"] = "dummy"
-import pygame
-from prefrl.store import PreferenceStore
-from prefrl_labeling import session, window
-from prefrl_labeling.guide import Guide
-from prefrl_labeling.keymap import default_keymap
-session.GUARD_SECONDS = 0.0
-original = window.render
-def render(screen, size, scale):
-    if screen.options is not None:
-        os.write(1, f"{screen.answered}\\n".encode())  # what the person is told
-        key = random.choice([pygame.K_LEFT, pygame.K_RIGHT, pygame.K_UP, pygame.K_DOWN])
-        pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=key, mod=0, unicode=""))
-    return original(screen, size, scale)
-window.render = render
-for line in sys.stdin:  # each line opens the window once more, in a process that already has what it imports
-    if (child := os.fork()) == 0:
-        with PreferenceStore(Path(sys.argv[1])) as store:
-            window.Window(Guide("t", "q", "g", "b"), "ann", default_keymap(), None).attend(store)
-        os._exit(0)
-    print(f"child {child}", flush=True)
-    os.waitpid(child, 0)
-    print("dead", flush=True)
-"""
-
 
 def test_kill_9_at_any_moment_loses_no_answer(tmp_path: Path) -> None:
-    rng, path = random.Random(0), tmp_path / "preferences.db"
+    path = tmp_path / "preferences.db"
     with PreferenceStore(path) as store:
         store.ask([query(2 * i, 2 * i + 1) for i in range(1000)])
-    acknowledged, kills = 0, 10
-    command = [sys.executable, "-c", PERSON, str(path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as person:
-        assert person.stdin is not None
-        assert person.stdout is not None
-        for _ in range(kills):
-            person.stdin.write("open\n")
-            person.stdin.flush()
-            child = 0
-            for line in person.stdout:
-                if line.startswith("child"):
-                    child = int(line.split()[1])
-                elif line.strip().isdigit():
-                    acknowledged = int(line)
-                    if child and rng.random() < 0.1:
-                        time.sleep(rng.uniform(0, 0.03))
-                        os.kill(child, signal.SIGKILL)
-                        child = 0
-                elif line.startswith("dead"):
-                    break
-            with PreferenceStore(path) as store:
-                assert len(store) in (acknowledged, acknowledged + 1)  # the last may lack only its acknowledgement
-                assert store._pragma("integrity_check") == "ok"
-                until = [row[0] for row in store._db.execute("SELECT until FROM leases")]
-                assert all(at <= time.time() + session_module.LEASE_SECONDS for at in until)
-        person.stdin.close()
-    assert acknowledged > kills
+    found = kill_often(path, kills=10)
+    assert found.kills == 10
+    assert (found.lost, found.damaged, found.stuck) == (0, 0, 0)
+    assert found.answers > found.kills

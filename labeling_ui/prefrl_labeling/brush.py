@@ -93,7 +93,8 @@ class Brush:
     def bar(self, area: Rect, share: float, color: Color) -> None:
         """How far something is, from 0 to 1."""
         radius = max(1, area.height // 2)
-        pygame.draw.rect(self.surface, self.theme.edge, area, border_radius=radius)
+        pygame.draw.rect(self.surface, self.theme.background, area, border_radius=radius)
+        pygame.draw.rect(self.surface, self.theme.edge, area, max(1, self.px(1)), border_radius=radius)
         done = Rect(area.left, area.top, round(area.width * share), area.height)
         if done.width > 0:
             pygame.draw.rect(self.surface, color, done, border_radius=radius)

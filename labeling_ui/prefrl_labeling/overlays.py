@@ -124,14 +124,16 @@ def draw_history(brush: Brush, history: History, size: tuple[int, int]) -> tuple
     return tuple(buttons)
 
 
-def draw_practice(brush: Brush, practice: PracticeScreen, area: Rect) -> None:
+def draw_practice(brush: Brush, practice: PracticeScreen, keymap: Keymap, area: Rect) -> None:
     """The agent, and which keys move it."""
     theme = brush.theme
     brush.card(area, edge=theme.left, thick=2)
     inside = area.inflate(-brush.px(40), -brush.px(32))
     brush.text("Practice: nothing here is recorded", inside.topleft, 20, theme.text, bold=True, width=inside.width)
     bottom = inside.bottom - brush.px(24)
-    hint = "R begins anew, P or Esc goes back to your work" if practice.picture is not None else "P or Esc goes back"
+    key = keymap.shown(Action.PRACTICE)
+    back = f"{key} or Esc goes back to your work" if key else "Esc goes back to your work"
+    hint = f"R begins anew, {back}" if practice.picture is not None else back
     brush.text(hint, (inside.left, bottom), 14, theme.dim, width=inside.width)
     if practice.picture is None:
         place = Rect(inside.left, inside.top + brush.px(50), min(inside.width, brush.px(760)), inside.height)

@@ -84,7 +84,8 @@ def _draw_text(brush: Brush, area: Rect, content: Text, scroll: int) -> None:
         brush.text(words, (area.left, area.top + i * step), 17, color)
     if len(rows) > fit:
         track = Rect(area.right - brush.px(5), area.top, brush.px(5), area.height)
-        pygame.draw.rect(brush.surface, brush.theme.edge, track, border_radius=brush.px(3))
+        # An outline: in high contrast, edges and what is on them are equally bright.
+        pygame.draw.rect(brush.surface, brush.theme.edge, track, max(1, brush.px(1)), border_radius=brush.px(3))
         thumb = Rect(track.left, 0, track.width, max(brush.px(12), track.height * fit // len(rows)))
         thumb.top = track.top + (track.height - thumb.height) * first // max(1, len(rows) - fit)
         pygame.draw.rect(brush.surface, brush.theme.dim, thumb, border_radius=brush.px(3))

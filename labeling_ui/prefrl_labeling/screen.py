@@ -105,7 +105,9 @@ def render(screen: Screen, size: tuple[int, int], scale: float) -> tuple[pygame.
     _draw_head(brush, screen, places)
     buttons: list[Button] = []
     if screen.practice is not None:
-        draw_practice(brush, screen.practice, places.panes[0].unionall(list(places.panes)).union(places.answers[0]))
+        draw_practice(
+            brush, screen.practice, screen.keymap, places.panes[0].unionall(list(places.panes)).union(places.answers[0])
+        )
         return surface, (Button(Rect(0, 0, *size), Action.PRACTICE),)
     if screen.options is None:
         _draw_waiting(brush, screen, places)

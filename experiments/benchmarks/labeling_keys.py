@@ -1,11 +1,10 @@
 """An oracle at the keyboard: label a run in a real window, by real key presses, and measure what a person would wait.
 
-    prefrl train hopper --labeler people --labels 220 --steps 150000 --out runs/keys &
-    xvfb-run python experiments/benchmarks/labeling.py runs/keys
+    xvfb-run python experiments/benchmarks/labeling_keys.py runs/keys    # a run that waits for people
 
 It needs xdotool. The window is that of `prefrl label`; the oracle looks at what is on the screen, compares the true
 returns of these two clips, and presses the arrow key of the better side a moment after the pair has appeared. It ends
-when the run's target is reached.
+when the run's target is reached. `python experiments/labeling.py` does this together with all other measurements.
 """
 
 import json
@@ -23,8 +22,8 @@ from prefrl_labeling.screen import Screen
 LOOK_SECONDS = 1.0  # that the oracle takes for each pair; a person takes 3 to 5
 
 
-def main(folder: Path) -> None:
-    """Label `folder` and print what was measured as JSON."""
+def label_by_keys(folder: Path) -> dict[str, float]:
+    """Label `folder` until its target is reached, and say what was measured."""
     original, sitting = window.render, window._Sitting
     opened: list[Any] = []
     waits: list[float] = []  # seconds from a key press to the next pair, where one was there to be shown
@@ -58,9 +57,9 @@ def main(folder: Path) -> None:
     sitting.__init__ = init  # type: ignore[method-assign]
     window.render = render
     started = time.perf_counter()
-    Label(folder, name="oracle-at-the-keys").run()
+    Label(folder, name="oracle-at-the-keys", repeats=0.0, catches=0.0).run()
     seconds = time.perf_counter() - started
-    found = {
+    return {
         "answers": opened[0].session.given,
         "seconds": round(seconds),
         "answers_per_minute": round(60 * opened[0].session.given / seconds, 1),
@@ -69,8 +68,7 @@ def main(folder: Path) -> None:
         "ms_to_next_pair_median": round(1000 * statistics.median(waits), 1),
         "ms_to_next_pair_p95": round(1000 * sorted(waits)[int(0.95 * len(waits))], 1),
     }
-    print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":  # the process that draws imports this file
-    main(Path(sys.argv[1]))
+    print(json.dumps(label_by_keys(Path(sys.argv[1])), indent=1))

@@ -1,0 +1,84 @@
+"""A person at the labeling window who is killed again and again while answers stream in."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from prefrl.store import PreferenceStore
+from prefrl_labeling.session import LEASE_SECONDS
+
+PERSON = """
+import os, random, sys
+from pathlib import Path
+os.environ["SDL_VIDEODRIVER"] = "dummy"
+import pygame
+from prefrl.store import PreferenceStore
+from prefrl_labeling import session, window
+from prefrl_labeling.guide import Guide
+from prefrl_labeling.keymap import default_keymap
+session.GUARD_SECONDS = 0.0
+original = window.render
+def render(screen, size, scale):
+    if screen.options is not None:
+        os.write(1, f"{screen.answered}\\n".encode())  # what the person is told
+        key = random.choice([pygame.K_LEFT, pygame.K_RIGHT, pygame.K_UP, pygame.K_DOWN])
+        pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=key, mod=0, unicode=""))
+    return original(screen, size, scale)
+window.render = render
+for line in sys.stdin:  # each line opens the window once more, in a process that already has what it imports
+    if (child := os.fork()) == 0:
+        with PreferenceStore(Path(sys.argv[1])) as store:
+            window.Window(Guide("t", "q", "g", "b"), "ann", default_keymap(), None).attend(store)
+        os._exit(0)
+    print(f"child {child}", flush=True)
+    os.waitpid(child, 0)
+    print("dead", flush=True)
+"""
+
+
+class Found(NamedTuple):
+    """What was looked at after each kill."""
+
+    kills: int
+    answers: int  # acknowledged in all
+    lost: int  # times that an acknowledged answer was missing
+    damaged: int  # times that the file was not whole
+    stuck: int  # leases that lasted longer than they may
+
+
+def kill_often(path: Path, *, kills: int, seed: int = 0) -> Found:
+    """Open the window on a store so many times, and kill it at a random moment each time."""
+    rng = random.Random(seed)
+    acknowledged = lost = damaged = stuck = done = 0
+    command = [sys.executable, "-c", PERSON, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as person:
+        assert person.stdin is not None
+        assert person.stdout is not None
+        for _ in range(kills):
+            person.stdin.write("open\n")
+            person.stdin.flush()
+            child = 0
+            for line in person.stdout:
+                if line.startswith("child"):
+                    child = int(line.split()[1])
+                elif line.strip().isdigit():
+                    acknowledged = int(line)
+                    if child and rng.random() < 0.1:
+                        time.sleep(rng.uniform(0, 0.03))
+                        os.kill(child, signal.SIGKILL)
+                        child, done = 0, done + 1
+                elif line.startswith("dead"):
+                    break
+            with PreferenceStore(path) as store:
+                # The last one may lack only its acknowledgement.
+                lost += len(store) not in (acknowledged, acknowledged + 1)
+                damaged += store._pragma("integrity_check") != "ok"
+                until = [row[0] for row in store._db.execute("SELECT until FROM leases")]
+                stuck += sum(at > time.time() + LEASE_SECONDS for at in until)
+        person.stdin.close()
+    return Found(done, acknowledged, lost, damaged, stuck)
