@@ -41,7 +41,26 @@ def _pattern(phrase: str) -> str:
 
 _PATTERNS = [(name, re.compile(_pattern(phrase))) for name, phrases in ACTS.items() for phrase in phrases]
 _FIRST = frozenset(
-    ["hello", "hi", "hey", "good", "dear", "goodbye", "bye", "thank", "thanks", "you", "how", "i", "that", "congratulations", "what", "can", "may", "my"]
+    [
+        "hello",
+        "hi",
+        "hey",
+        "good",
+        "dear",
+        "goodbye",
+        "bye",
+        "thank",
+        "thanks",
+        "you",
+        "how",
+        "i",
+        "that",
+        "congratulations",
+        "what",
+        "can",
+        "may",
+        "my",
+    ]
 )
 
 

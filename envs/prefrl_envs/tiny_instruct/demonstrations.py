@@ -2,21 +2,20 @@
 
 import numpy as np
 
-from prefrl_envs.tiny_instruct.clauses import HOLE, Clause, ask, noun_phrase, place_phrase, say
-from prefrl_envs.tiny_instruct.lexicon import GOOD_FEELINGS, NAMES, PLACES, THINGS, category, members
+from prefrl_envs.tiny_instruct.clauses import HOLE, Clause, ask, kind_phrase, noun_phrase, place_phrase, say
+from prefrl_envs.tiny_instruct.lexicon import NAMES, PLACES, THINGS, category, members
 from prefrl_envs.tiny_instruct.prompts import Prompt
-from prefrl_envs.tiny_instruct.reading import Reading, read
-from prefrl_envs.tiny_instruct.stories import MOVABLE, PETS, WANTED, invent, narrate, pick
-from prefrl_envs.tiny_instruct.tasks import Task, understand
+from prefrl_envs.tiny_instruct.reading import Reading
+from prefrl_envs.tiny_instruct.stories import invent, narrate, pick
+from prefrl_envs.tiny_instruct.tasks import Task, avoided, understand
 from prefrl_envs.tiny_instruct.truth import (
     answers,
     demands,
     extracted,
     fact_answers,
     facts,
-    mood,
     rewritten,
-    subjects,
+    right_labels,
     true_members,
 )
 
@@ -81,24 +80,11 @@ def _closed(question: Clause, right: tuple[frozenset[str], ...], rng: np.random.
 
 
 def _label(task: Task, rng: np.random.Generator) -> str:
-    label = right_label(task)
-    subject = " ".join(noun_phrase(task.noun, "a")) if task.noun and rng.random() < 0.5 else "it"
-    return f"{subject} is {label} ." if rng.random() < 0.5 else f"{label} ."
-
-
-def right_label(task: Task) -> str:
-    """Which of the two labels is true."""
-    for label in task.labels:
-        word = label.split()[-1]
-        if task.noun:
-            good = word in (THINGS[task.noun].category, THINGS[task.noun].color, THINGS[task.noun].trait)
-        elif word in ("happy", "sad"):
-            good = (mood(task.paragraph) > 0) == (word == "happy")
-        else:
-            good = word in subjects(task.text)
-        if good:
-            return label
-    return task.labels[0]
+    labels = right_labels(task)
+    if not labels:
+        return "i do not know ."
+    subject = " ".join(kind_phrase(task.noun)) if task.noun and rng.random() < 0.5 else "it"
+    return f"{subject} is {labels[0]} ." if rng.random() < 0.5 else f"{labels[0]} ."
 
 
 def _summary(paragraph: Reading, rng: np.random.Generator) -> str:
@@ -152,7 +138,8 @@ def _reply(task: Task, rng: np.random.Generator) -> str:
             said.append(pick(["i am so sorry .", "that is very sad .", *about, *about], rng))
             said += [pick(["i hope you feel better soon .", "can i help you ?"], rng)] if rng.random() < 0.6 else []
         elif demand.kind == "good":
-            about = [f"what a nice {demand.thing} !", f"i hope you like your {demand.thing} ."] if demand.thing else []
+            about = [f"i hope you like your {demand.thing} ."] if demand.thing else []
+            about += [f"what a nice {demand.thing} !"] if category(demand.thing) in _NICE else []
             said.append(pick(["that is great !", "i am very happy for you .", *about], rng))
         elif demand.kind == "fact" and demand.question is not None:
             said.append(_closed(demand.question, fact_answers(demand.question), rng))
@@ -161,6 +148,7 @@ def _reply(task: Task, rng: np.random.Generator) -> str:
     return " ".join(said or ["hello !"])
 
 
+_NICE = ("toy", "garment", "instrument", "vehicle", "flower", "print", "container")
 _SAID = {
     "well": ("i am fine , thank you .", "i am very well ."),
     "welcome": ("you are welcome .", "you are very welcome !"),
@@ -214,14 +202,3 @@ def _story(task: Task, rng: np.random.Generator) -> str:
         if told.count(".") <= 1:
             break
     return " ".join(told)
-
-
-def avoided(task: Task, said: str) -> bool:
-    """Whether an answer mentions what it must not."""
-    if not task.avoid:
-        return False
-    found = set(said.split())
-    return bool(found & set(members(task.avoid))) if task.avoid_any else task.avoid in found
-
-
-__all__ = ["GOOD_FEELINGS", "MOVABLE", "PETS", "WANTED", "answer", "demonstration", "read"]

@@ -1,5 +1,6 @@
 """Reads a sentence back into clauses: the exact inverse of how they are put into words, for any words at all."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -325,25 +326,60 @@ class _Reader:
 @lru_cache(maxsize=1 << 16)
 def parse(words: tuple[str, ...]) -> Sentence | None:
     """The meaning of one sentence with its final mark, or None if it is none of this language."""
+    return _parse(words)[0]
+
+
+def _parse(words: tuple[str, ...]) -> tuple[Sentence | None, int]:
+    """The meaning, and how many words were understood before the first that was not."""
     if len(words) < 2:
-        return None
+        return None, 0
     body, mark = words[:-1], words[-1]
     if (phrase := act(words)) is not None:
-        return Sentence("act", act=phrase[0], slots=phrase[1])
-    if mark == "?":
-        return _try(body, lambda reader: Sentence("question", (reader.question(),)))
-    if mark not in (".", "!"):
-        return None
-    return _try(body, lambda reader: Sentence("clause", reader.sentence())) or _try(
-        body, lambda reader: Sentence("fragment", items=reader.fragment())
-    )
+        return Sentence("act", act=phrase[0], slots=phrase[1]), len(words)
+    furthest = 0
+    for read in _READINGS.get(mark, ()):
+        reader = _Reader(body)
+        try:
+            return read(reader), len(words)
+        except _NotUnderstoodError:
+            furthest = max(furthest, reader.at)
+    return None, furthest
 
 
-def _try(body, read):  # type: ignore[no-untyped-def]
-    try:
-        return read(_Reader(body))
-    except _NotUnderstoodError:
-        return None
+_READINGS: dict[str, tuple[Callable[[_Reader], Sentence], ...]] = {
+    "?": (lambda reader: Sentence("question", (reader.question(),)),),
+    **dict.fromkeys(
+        (".", "!"),
+        (
+            lambda reader: Sentence("clause", reader.sentence()),
+            lambda reader: Sentence("fragment", items=reader.fragment()),
+        ),
+    ),
+}
+_SMALL_WORDS = ("the", "a", "an", "is", "was", "are", "am", "i", "you", "to", "in", "at", "on", "and", ",")
+
+
+@lru_cache(maxsize=1 << 16)
+def mend(words: tuple[str, ...]) -> tuple[Sentence | None, float]:
+    """The meaning of a sentence that may have a slip, and how well it is formed, from 0 to 1.
+
+    1 for a sentence of the language; 0.5 if a word too many, a small word too few or a missing final mark is all that
+    is wrong; less than 0.4 for another, by how far it can be understood.
+    """
+    parsed = parse(words)
+    if parsed is not None:
+        return parsed, 1.0
+    marked = words[-1] in _READINGS
+    if not marked and (parsed := parse((*words, "."))) is not None:
+        return parsed, 0.5
+    read, at = _parse(words if marked else (*words, "."))
+    for spot in {max(at - 1, 0), at} if marked else ():
+        if (read := parse((*words[:spot], *words[spot + 1 :]))) is not None:
+            return read, 0.5
+    for small in _SMALL_WORDS if marked else ():
+        if (read := parse((*words[:at], small, *words[at:]))) is not None:
+            return read, 0.5
+    return None, 0.4 * min(at, len(words)) / len(words)
 
 
 def split(words: list[str]) -> list[tuple[str, ...]]:

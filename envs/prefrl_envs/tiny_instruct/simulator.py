@@ -102,7 +102,11 @@ class World:
         verb, problems = VERBS[clause.verb], []
         takes = verb.takes
         kind = category(clause.object)
-        if (takes and kind and kind not in takes) or (verb.frame == "person" and kind and kind not in _LIVING) or (clause.verb == "eat" and kind in _LIVING and category(clause.subject[0]) in ("person", "")):
+        if (
+            (takes and kind and kind not in takes)
+            or (verb.frame == "person" and kind and kind not in _LIVING)
+            or (clause.verb == "eat" and kind in _LIVING and category(clause.subject[0]) in ("person", ""))
+        ):
             problems.append("sense")
         subject = category(clause.subject[0])
         if verb.frame != "be" and subject and subject not in _LIVING:

@@ -14,6 +14,7 @@ from prefrl_envs.tiny_instruct.lexicon import (
 from prefrl_envs.tiny_instruct.parsing import parse
 from prefrl_envs.tiny_instruct.reading import Reading
 from prefrl_envs.tiny_instruct.simulator import covers, true_of
+from prefrl_envs.tiny_instruct.tasks import Task
 
 _GOOD = frozenset(["find", "buy", "laugh", "smile", "sing", "dance", "thank", "fix", "give"])
 _BAD = frozenset(["lose", "break", "cry"])
@@ -79,6 +80,23 @@ def subjects(text: str) -> tuple[str, ...]:
     if kinds & {"fruit", "vegetable"}:
         kinds.add("food")
     return tuple(PLURAL[kind] for kind in _COUNTED if kind in kinds and kind in PLURAL)
+
+
+def right_labels(task: Task) -> tuple[str, ...]:
+    """Which of the two labels are true: mostly one, but there may be none."""
+    return tuple(label for label in task.labels if _is_label(task, label.split()[-1]))
+
+
+def _is_label(task: Task, word: str) -> bool:
+    if task.noun:
+        thing = THINGS[task.noun]
+        kinds = {thing.category} | ({"food"} if thing.category in ("fruit", "vegetable") else set())
+        kinds |= {"animal"} if thing.category in ("bird", "insect") else set()
+        return word in kinds | {thing.color, thing.trait}
+    if word in ("happy", "sad"):
+        tone = mood(task.paragraph)
+        return tone > 0 if word == "happy" else tone < 0
+    return word in subjects(task.text)
 
 
 def answers(question: Clause, reading: Reading) -> tuple[frozenset[str], ...]:
