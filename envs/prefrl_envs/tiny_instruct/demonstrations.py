@@ -1,9 +1,11 @@
 """How a competent, not quite perfect writer answers a prompt."""
 
+from typing import Any
+
 import numpy as np
 
 from prefrl_envs.tiny_instruct.clauses import HOLE, Clause, ask, kind_phrase, noun_phrase, place_phrase, say
-from prefrl_envs.tiny_instruct.lexicon import NAMES, PLACES, THINGS, category, members
+from prefrl_envs.tiny_instruct.lexicon import NAMES, PLACES, THINGS, category
 from prefrl_envs.tiny_instruct.prompts import Prompt
 from prefrl_envs.tiny_instruct.reading import Reading
 from prefrl_envs.tiny_instruct.stories import invent, narrate, pick
@@ -66,14 +68,14 @@ def _closed(question: Clause, right: tuple[frozenset[str], ...], rng: np.random.
     if named[0] in ("yes", "no"):
         return f"{named[0]} ."
     if rng.random() < 0.5 or len(named) > 1:
-        filled: dict[str, object] = {}
+        filled: dict[str, Any] = {}
         for part in ("subject", "object", "target", "place", "traits"):
             value = getattr(question, part)
             if value in (HOLE, (HOLE,)):
                 filled[part] = tuple(named) if isinstance(value, tuple) else named[0]
         if "place" in filled and category(named[0]) == "container":
             filled = {"place": "", "target": named[0]}
-        return " ".join([*say(question._replace(**filled)), "."])  # type: ignore[arg-type]
+        return " ".join([*say(question._replace(**filled)), "."])
     if named[0] in PLACES:
         return " ".join([*place_phrase(named[0]), "."])
     return " ".join([*(noun_phrase(named[0]) if named[0] in THINGS else [named[0]]), "."])
@@ -179,26 +181,17 @@ def _description(task: Task, rng: np.random.Generator) -> str:
 def _story(task: Task, rng: np.random.Generator) -> str:
     people = [who for who in task.topic if who in NAMES]
     others = [what for what in task.topic if what not in NAMES]
-    given = {"place": task.place} if task.place else {}
-    if people:
-        given["hero"] = people[0]
-        given |= {"friend": people[1]} if len(people) > 1 else {}
-        given |= {"thing": others[0]} if others else {}
-    elif others:
-        given["hero"] = others[0]
+    hero, friend = (people or others or [""])[0], people[1] if len(people) > 1 else ""
+    thing = others[0] if people and others else ""
+    wanted = {*task.topic, *([task.place] if task.place else [])}
+    tales = []
     for _ in range(_TRIES):
-        events = invent(rng, **given)
-        if task.limit:
-            told = narrate(events, rng, joined=0.9)
-        else:
-            told = narrate(events, rng)
-        said = " ".join(told)
-        wanted = {*task.topic, *([task.place] if task.place else [])}
-        if (not task.limit or told.count(".") <= task.limit) and not avoided(task, said) and wanted <= set(told):
-            return said
-    while told.count(".") > (task.limit or 9):
-        told = told[: len(told) - 2 - told[-2::-1].index(".")] if "." in told[:-1] else told
-        told = [*told, "."] if told[-1] != "." else told
-        if told.count(".") <= 1:
-            break
-    return " ".join(told)
+        events = invent(rng, hero=hero, friend=friend, thing=thing, place=task.place)
+        told = narrate(events, rng, joined=0.9 if task.limit else 0.3)
+        long = bool(task.limit) and told.count(".") > task.limit
+        faults = long + avoided(task, " ".join(told)) + len(wanted - set(told))
+        if not faults:
+            return " ".join(told)
+        tales.append((faults, " ".join(told)))
+    best = min(tales)[1]  # as near as it comes
+    return " . ".join(best.split(" . ")[: task.limit or None]).removesuffix(" .") + " ."

@@ -28,7 +28,7 @@ class SimulatedLabeler:
 
     def utility(self, assessment: Assessment) -> float:
         """How much the person likes an answer, in nats, wherever it is shown."""
-        taste = sum(w * getattr(assessment, part) for w, part in zip(self.weights, _PARTS, strict=True))
+        taste = sum(w * float(getattr(assessment, part)) for w, part in zip(self.weights, _PARTS, strict=True))
         return self.sharpness * assessment.gold + taste + self.length * min(assessment.tokens, 40) / 20
 
     def rank(self, prompt_text: str, answers: Sequence[str], rng: np.random.Generator) -> list[int]:

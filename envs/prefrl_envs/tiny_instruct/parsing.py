@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from prefrl_envs.tiny_instruct import lexicon
 from prefrl_envs.tiny_instruct.acts import act
@@ -143,11 +143,8 @@ class _Reader:
 
     @staticmethod
     def _check_be(word: str, subject: tuple[str, ...], many: bool) -> None:
-        if subject == ("i",):
-            good = word in ("am", "was")
-        else:
-            good = word in (("are", "were") if many else ("is", "was"))
-        if not good:
+        right = ("am", "was") if subject == ("i",) else ("are", "were") if many else ("is", "was")
+        if word not in right:
             raise _NotUnderstoodError
 
     def form(self, wanted: str) -> Verb:
@@ -159,7 +156,7 @@ class _Reader:
 
     def complement(self, clause: Clause, verb: Verb, gap: str) -> Clause:
         """What follows the verb; `gap` names the part that a question asks for and that is therefore missing."""
-        frame, said = verb.frame, {"verb": verb.base}
+        frame, said = verb.frame, dict[str, Any](verb=verb.base)
         if frame == "be":
             return self.predicate(clause._replace(verb="be"), gap)
         if frame in ("object", "give", "put", "bring", "person", "have") and gap != "object":
@@ -184,9 +181,9 @@ class _Reader:
             said["place"] = HOLE if gap == "place" else self.place(("to",))
             if not said["place"]:
                 raise _NotUnderstoodError
-        return self.adjuncts(clause._replace(**said), gap)  # type: ignore[arg-type]
+        return self.adjuncts(clause._replace(**said), gap)
 
-    def where(self, gap: str) -> dict[str, str]:
+    def where(self, gap: str) -> dict[str, Any]:
         if gap == "place":
             return {"place": HOLE}
         if place := self.place():
@@ -199,11 +196,12 @@ class _Reader:
 
     def predicate(self, clause: Clause, gap: str) -> Clause:
         if gap:
-            return self.adjuncts(clause._replace(**{gap: (HOLE,) if gap == "traits" else HOLE}), gap)  # type: ignore[arg-type]
+            hole: dict[str, Any] = {gap: (HOLE,) if gap == "traits" else HOLE}
+            return self.adjuncts(clause._replace(**hole), gap)
         if place := self.place():
             return self.adjuncts(clause._replace(place=place), gap)
         if self.peek() == "in":
-            return self.adjuncts(clause._replace(**self.where("")), gap)  # type: ignore[arg-type]
+            return self.adjuncts(clause._replace(**self.where("")), gap)
         if self.take("about"):
             if self.peek() not in _PLURALS:
                 raise _NotUnderstoodError

@@ -156,7 +156,8 @@ def _topic(rng: np.random.Generator) -> str:
     thing, pet = " ".join(noun_phrase(pick(WANTED, rng), "a")), " ".join(noun_phrase(pick(PETS, rng), "a"))
     where = " ".join(place_phrase(pick(tuple(PLACES), rng)))
     forms = (hero, f"{hero} and {thing}", f"{hero} and {thing}", f"{hero} and {friend}", f"{hero} and {pet}",
-             f"{hero} {where}", pet, f"{pet} {where}", f"{hero} and {thing} {where}", f"{hero} and {friend} {where}")  # fmt: skip
+             f"{hero} {where}", pet, f"{pet} {where}", f"{hero} and {thing} {where}",
+             f"{hero} and {friend} {where}")  # fmt: skip
     return pick(forms, rng)
 
 
@@ -313,18 +314,21 @@ def _chat(rng: np.random.Generator) -> dict[str, str]:
     news: tuple[str, ...] = ()
     if form <= 1:
         news = (f"i lost my {thing} .", f"i broke my {fragile} .", f"i am sad because i lost my {thing} .",
-                f"{friend} took my {thing} .", f"{friend} broke my {fragile} .", f"i am worried because i lost my {thing} .")  # fmt: skip
+                f"{friend} took my {thing} .", f"{friend} broke my {fragile} .",
+                f"i am worried because i lost my {thing} .")  # fmt: skip
     elif form <= 3:
         item = " ".join(noun_phrase(thing, "a"))
         news = (f"i bought {item} .", f"i found my {thing} .", f"{friend} gave {item} to me .",
-                f"i am happy because i found my {thing} .", f"i am glad because {friend} gave {item} to me .")  # fmt: skip
+                f"i am happy because i found my {thing} .",
+                f"i am glad because {friend} gave {item} to me .")  # fmt: skip
     elif form == 4:
         mood_ = pick(("sad", "angry", "tired", "scared", "lonely", "happy", "glad", "proud", "excited"), rng)
         news = (f"i am {mood_} today .", f"i am very {mood_} .")
     elif form == 5:
         noun = pick(PETS, rng)
         what = " ".join(kind_phrase(noun))
-        news = (f"what does {what} eat ?", f"where does {what} live ?", f"can {what} {pick(('fly', 'swim', 'climb'), rng)} ?",
+        news = (f"what does {what} eat ?", f"where does {what} live ?",
+        f"can {what} {pick(('fly', 'swim', 'climb'), rng)} ?",
                 f"what is {what} ?")  # fmt: skip
     else:
         news = (

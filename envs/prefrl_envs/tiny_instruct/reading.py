@@ -53,6 +53,6 @@ def read(text: str) -> Reading:
     return Reading(tuple(sentences), parsed, formed, tuple(clauses), tuple(problems), world)
 
 
-def entities(text: str) -> set[str]:
+def entities(text: str) -> frozenset[str]:
     """The names, things and places that a text speaks of."""
     return ENTITIES.intersection(text.split())

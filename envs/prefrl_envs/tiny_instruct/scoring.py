@@ -9,7 +9,7 @@ wanted, the instruction is the mean over sentences).
 from collections.abc import Callable, Set
 from dataclasses import dataclass
 
-from prefrl_envs.tiny_instruct.clauses import HOLE, Clause, ask, say
+from prefrl_envs.tiny_instruct.clauses import HOLE, ask, say
 from prefrl_envs.tiny_instruct.lexicon import (
     COLORS,
     FEELINGS,
@@ -85,7 +85,7 @@ def assess(prompt_text: str, answer: str) -> Assessment:
         instruction=instruction,
         constraint=_constraint(task, reading, answer),
         grammar=well / tokens,
-        truth=0.5 ** _falsehoods(task, reading),
+        truth=0.5 ** float(_falsehoods(task, reading)),
         entities=len(named & _allowed(task, prompt_text, named)) / len(named) if named else 1.0,
         relevance=serving / len(reading.sentences),
         form=_form(reading, tokens),
@@ -111,7 +111,7 @@ def _allowed(task: Task, prompt: str, named: Set[str]) -> Set[str]:
     if task.kind in ("closed", "extract", "summarize", "rewrite", "classify"):
         return entities(prompt)
     if task.core == "story":  # a story may bring one person of its own
-        strangers = (named & _ALL_NAMES).difference(task.topic)
+        strangers = (named & _ALL_NAMES) - set(task.topic)
         return named - strangers if len(strangers) > 1 else named
     if task.kind == "chat":
         return named - (_ALL_NAMES - entities(prompt))
@@ -219,7 +219,8 @@ def _extracted(task: Task, reading: Reading, i: int) -> float:
 def _listed(task: Task, reading: Reading, i: int) -> float:
     items = _items(reading, i)
     right = len(set(items).intersection(true_members(task.group, task.quality)))
-    return _worth(reading, i) * (min(right, task.number) / max(task.number, len(items), 1)) ** 2
+    share = min(right, task.number) / max(task.number, len(items), 1)
+    return _worth(reading, i) * share * share
 
 
 def _summarized(task: Task, reading: Reading, i: int) -> float:
@@ -255,7 +256,7 @@ def _rewritten(task: Task, reading: Reading, i: int) -> float:
     )
     parts = [part for part in _PARTS if getattr(got, part) or getattr(wanted, part)]
     same = sum(getattr(got, part) == getattr(wanted, part) for part in parts) / len(parts)
-    return _worth(reading, i) * same**3 * (1.0 if done else 0.2)
+    return _worth(reading, i) * same * same * same * (1.0 if done else 0.2)
 
 
 _JUDGES: dict[str, Callable[[Task, Reading, int], float]] = {
@@ -269,8 +270,7 @@ _JUDGES: dict[str, Callable[[Task, Reading, int], float]] = {
 
 
 def _described(task: Task, reading: Reading) -> tuple[float, int]:
-    told = set()
-    serves = 0
+    told, serves = set[tuple[str, str, tuple[str, ...], str]](), 0
     for clauses in reading.clauses:
         true = {
             (clause.verb, clause.object, clause.traits, clause.place)

@@ -1,5 +1,7 @@
 """Follows a text: who is where, who has what, what is eaten, and where the text contradicts itself or the world."""
 
+from typing import Any
+
 from prefrl_envs.tiny_instruct.clauses import HOLE, Clause
 from prefrl_envs.tiny_instruct.lexicon import (
     BAD_FEELINGS,
@@ -36,7 +38,7 @@ class Context:
                 return None
             subject = self.meant[subject[0]]
         self._note(subject)
-        found = {}
+        found = dict[str, Any]()
         for part in ("object", "target", "company"):
             word = getattr(clause, part)
             if word in ("she", "he", "it"):

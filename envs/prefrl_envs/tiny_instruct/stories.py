@@ -1,6 +1,7 @@
 """Invents what happens: plots of a few events that hang together, and tells them with pronouns and small words."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -70,8 +71,8 @@ def plot(cast: Cast, rng: np.random.Generator) -> list[Clause]:
     return list(fitting[int(rng.integers(len(fitting)))](cast, rng))
 
 
-def _do(hero: str, verb: str, thing: str = "", **more: object) -> Clause:
-    return Clause((hero,), verb, thing, **more)  # type: ignore[arg-type]
+def _do(hero: str, verb: str, thing: str = "", **more: Any) -> Clause:
+    return Clause((hero,), verb, thing, **more)
 
 
 def _feel(who: str, good: bool, rng: np.random.Generator) -> Clause:
@@ -177,14 +178,15 @@ def _moves(c: Cast, rng: np.random.Generator) -> Iterator[Clause]:
     yield _do(c.hero, pick(("smile", "rest", "sing", "laugh"), rng))
 
 
-_FOR_ANIMALS = (_meal, _trip, _day)
+_Plan = Callable[[Cast, np.random.Generator], Iterator[Clause]]
+_FOR_ANIMALS: tuple[_Plan, ...] = (_meal, _trip, _day)
 
 
 def _movable(c: Cast) -> bool:
     return c.thing in MOVABLE or not c.given["thing"]
 
 
-_PLANS = (
+_PLANS: tuple[tuple[_Plan, Callable[[Cast], bool]], ...] = (
     (_wish, lambda c: c.thing in WANTED),
     (_lost, lambda c: c.thing in MOVABLE),
     (_gift, lambda c: c.thing in MOVABLE),
@@ -197,10 +199,12 @@ _PLANS = (
 )
 
 
-def invent(rng: np.random.Generator, length: int = 0, **given: str) -> list[Clause]:
+def invent(
+    rng: np.random.Generator, length: int = 0, *, hero: str = "", friend: str = "", thing: str = "", place: str = ""
+) -> list[Clause]:
     """Events without a contradiction about what is given (hero, friend, thing, place), the first `length` if set."""
     while True:
-        events = plot(Cast(rng, **given), rng)
+        events = plot(Cast(rng, hero, friend, thing, place), rng)
         world = World()
         if not any(world.tell(event) for event in events):
             return events[:length] if length else events
@@ -208,7 +212,8 @@ def invent(rng: np.random.Generator, length: int = 0, **given: str) -> list[Clau
 
 def narrate(events: list[Clause], rng: np.random.Generator, *, joined: float = 0.3, leads: float = 0.3) -> list[str]:
     """The events in sentences: pronouns for who is known, `a` before what is new, some sentences joined by `and`."""
-    context, known, said, last, open_ = Context(), set[str](), list[list[str]](), ("",), False
+    context, known, said, open_ = Context(), set[str](), list[list[str]](), False
+    last: tuple[str, ...] = ()
     for i, event in enumerate(events):
         clause = _with_determiner(event, known)
         same = event.subject == last

@@ -195,7 +195,8 @@ def facts(noun: str) -> list[Clause]:
     if thing.skill:
         found += [of._replace(verb="eat", object=thing.food), of._replace(verb=thing.skill, tense="can")]
     use = {"fruit": "eat", "vegetable": "eat", "food": "eat", "beverage": "drink", "garment": "wear", "print": "read",
-           "vehicle": "ride", "tool": "use", "container": "open", "toy": "buy", "flower": "find"}.get(thing.category)  # fmt: skip
+           "vehicle": "ride", "tool": "use", "container": "open", "toy": "buy",
+           "flower": "find"}.get(thing.category)  # fmt: skip
     if use:
         found.append(Clause(("you",), use, noun, tense="can", det="a"))
     assert all(true_of(fact) for fact in found), noun
