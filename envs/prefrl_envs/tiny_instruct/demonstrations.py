@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from prefrl_envs.tiny_instruct.clauses import HOLE, Clause, ask, kind_phrase, noun_phrase, place_phrase, say
-from prefrl_envs.tiny_instruct.lexicon import NAMES, PLACES, THINGS, category
+from prefrl_envs.tiny_instruct.lexicon import MASS, NAMES, PLACES, THINGS, category
 from prefrl_envs.tiny_instruct.prompts import Prompt
 from prefrl_envs.tiny_instruct.reading import Reading
 from prefrl_envs.tiny_instruct.stories import invent, narrate, pick
@@ -144,10 +144,23 @@ def _reply(task: Task, rng: np.random.Generator) -> str:
             about += [f"what a nice {demand.thing} !"] if category(demand.thing) in _NICE else []
             said.append(pick(["that is great !", "i am very happy for you .", *about], rng))
         elif demand.kind == "fact" and demand.question is not None:
-            said.append(_closed(demand.question, fact_answers(demand.question), rng))
+            said.append(_fact(demand.question, rng))
         elif demand.kind in _SAID:
             said.append(pick(_SAID[demand.kind], rng))
     return " ".join(said or ["hello !"])
+
+
+def _fact(question: Clause, rng: np.random.Generator) -> str:
+    right = fact_answers(question)
+    if not right:
+        return "i do not know ."
+    named = sorted(right[int(rng.integers(len(right)))])[0]
+    if named in ("yes", "no"):
+        return f"{named} ."
+    if named in PLACES:
+        return " ".join([*say(question._replace(place=named)), "."])
+    filled = question._replace(object=named, det="" if named in MASS else "a")
+    return " ".join([*(say(filled) if rng.random() < 0.5 else kind_phrase(named)), "."])
 
 
 _NICE = ("toy", "garment", "instrument", "vehicle", "flower", "print", "container")

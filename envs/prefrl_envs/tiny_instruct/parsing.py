@@ -23,8 +23,17 @@ for _verb in VERBS.values():
         _FORMS.setdefault(getattr(_verb, _form), []).append((_verb, _form))
 _BE = {"was": "past", "were": "past", "is": "present", "are": "present", "am": "present"}
 _AUXILIARIES = ("did", "does", "do", "will", "can")
-_LEADS = sorted((tuple(lead.split()) for lead in lexicon.LEADS), key=len, reverse=True)
-_TIMES = sorted((tuple(time.split()) for time in lexicon.TIMES), key=len, reverse=True)
+
+
+def _by_first_word(phrases: tuple[str, ...]) -> dict[str, list[tuple[str, ...]]]:
+    """The phrases that start with a word, the longest first."""
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for phrase in sorted((tuple(phrase.split()) for phrase in phrases), key=len, reverse=True):
+        found.setdefault(phrase[0], []).append(phrase)
+    return found
+
+
+_LEADS, _TIMES = _by_first_word(lexicon.LEADS), _by_first_word(lexicon.TIMES)
 _MAX_CLAUSES = 4
 
 
@@ -44,11 +53,11 @@ class _NotUnderstoodError(Exception):
 
 class _Reader:
     def __init__(self, words: tuple[str, ...]) -> None:
-        self.words, self.at = words, 0
+        self.words, self.at, self.end = words, 0, len(words)
 
     def peek(self, ahead: int = 0) -> str:
         at = self.at + ahead
-        return self.words[at] if at < len(self.words) else ""
+        return self.words[at] if at < self.end else ""
 
     def take(self, *wanted: str) -> bool:
         if self.words[self.at : self.at + len(wanted)] != wanted:
@@ -60,8 +69,8 @@ class _Reader:
         if not self.take(*wanted):
             raise _NotUnderstoodError
 
-    def phrase(self, phrases: list[tuple[str, ...]]) -> bool:
-        return any(self.take(*phrase) for phrase in phrases)
+    def phrase(self, phrases: dict[str, list[tuple[str, ...]]]) -> bool:
+        return any(self.take(*phrase) for phrase in phrases.get(self.peek(), ()))
 
     def noun_phrase(self) -> tuple[str, str, tuple[str, ...]]:
         """noun, determiner, traits of `the red ball`, `anna` or `it`."""
@@ -298,8 +307,8 @@ class _Reader:
         if place := self.place():
             items = [place]
         else:
-            if self.peek() in ("in", "to", "about") and self.peek(1) != "":
-                self.at += 1
+            if self.take("about") or ((self.take("in") or self.take("to")) and self.peek() not in (*_DETS, *_NAMES)):
+                self._need_plural()
             items = [self.item()]
             while self.at < len(self.words):
                 if not (self.take(",", "and") or self.take(",") or self.take("and")):
@@ -307,6 +316,10 @@ class _Reader:
                 items.append(self.item())
         self.whole(Clause(("",), ""))
         return tuple(items)
+
+    def _need_plural(self) -> None:
+        if self.peek() not in _PLURALS:
+            raise _NotUnderstoodError
 
     def item(self) -> str:
         word = self.peek()
@@ -321,12 +334,12 @@ class _Reader:
         return noun
 
 
-@lru_cache(maxsize=1 << 16)
 def parse(words: tuple[str, ...]) -> Sentence | None:
     """The meaning of one sentence with its final mark, or None if it is none of this language."""
     return _parse(words)[0]
 
 
+@lru_cache(maxsize=1 << 16)
 def _parse(words: tuple[str, ...]) -> tuple[Sentence | None, int]:
     """The meaning, and how many words were understood before the first that was not."""
     if len(words) < 2:
@@ -364,13 +377,10 @@ def mend(words: tuple[str, ...]) -> tuple[Sentence | None, float]:
     1 for a sentence of the language; 0.5 if a word too many, a small word too few or a missing final mark is all that
     is wrong; less than 0.4 for another, by how far it can be understood.
     """
-    parsed = parse(words)
-    if parsed is not None:
-        return parsed, 1.0
     marked = words[-1] in _READINGS
-    if not marked and (parsed := parse((*words, "."))) is not None:
-        return parsed, 0.5
     read, at = _parse(words if marked else (*words, "."))
+    if read is not None:
+        return read, 1.0 if marked else 0.5
     for spot in {max(at - 1, 0), at} if marked else ():
         if (read := parse((*words[:spot], *words[spot + 1 :]))) is not None:
             return read, 0.5

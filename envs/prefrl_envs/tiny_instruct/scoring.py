@@ -255,7 +255,7 @@ def _rewritten(task: Task, reading: Reading, i: int) -> float:
         getattr(got, part) == getattr(wanted, part) for part in _PARTS if getattr(old, part) != getattr(wanted, part)
     )
     parts = [part for part in _PARTS if getattr(got, part) or getattr(wanted, part)]
-    same = sum(getattr(got, part) == getattr(wanted, part) for part in parts) / len(parts)
+    same: float = sum(getattr(got, part) == getattr(wanted, part) for part in parts) / len(parts)
     return _worth(reading, i) * same * same * same * (1.0 if done else 0.2)
 
 

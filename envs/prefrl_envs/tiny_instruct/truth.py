@@ -6,6 +6,7 @@ from prefrl_envs.tiny_instruct.clauses import HOLE, Clause
 from prefrl_envs.tiny_instruct.lexicon import (
     BAD_FEELINGS,
     GOOD_FEELINGS,
+    MASS,
     PLURAL,
     THINGS,
     category,
@@ -184,6 +185,12 @@ def _news(clauses: tuple[Clause, ...]) -> list[Demand]:
     return []
 
 
+_USES = {
+    "fruit": "eat", "vegetable": "eat", "food": "eat", "beverage": "drink", "garment": "wear", "print": "read",
+    "vehicle": "ride", "tool": "use", "container": "open", "toy": "buy", "flower": "find",
+}  # what one does with a thing of a category  # fmt: skip
+
+
 def facts(noun: str) -> list[Clause]:
     """All that the world knows of a kind of thing."""
     thing = THINGS[noun]
@@ -193,10 +200,9 @@ def facts(noun: str) -> list[Clause]:
         found.append(of._replace(object=thing.category))
     found.append(of._replace(verb="live" if thing.skill else "be", place=thing.place))
     if thing.skill:
-        found += [of._replace(verb="eat", object=thing.food), of._replace(verb=thing.skill, tense="can")]
-    use = {"fruit": "eat", "vegetable": "eat", "food": "eat", "beverage": "drink", "garment": "wear", "print": "read",
-           "vehicle": "ride", "tool": "use", "container": "open", "toy": "buy",
-           "flower": "find"}.get(thing.category)  # fmt: skip
+        food = of._replace(verb="eat", object=thing.food, det="" if thing.food in MASS else "a")
+        found += [food, of._replace(verb=thing.skill, tense="can")]
+    use = _USES.get(thing.category)
     if use:
         found.append(Clause(("you",), use, noun, tense="can", det="a"))
     assert all(true_of(fact) for fact in found), noun
