@@ -10,7 +10,7 @@ from prefrl_envs.tiny_instruct.scoring import Assessment, assess
 
 PEOPLE, HELD_OUT = 20, 5
 _PARTS = ("instruction", "constraint", "grammar", "truth", "entities", "relevance")
-_SHARPNESS = 4.0  # utility per point of gold: sets how often two people agree
+_SHARPNESS = 4.8  # utility per point of gold: sets how often two people agree
 _TASTE = 0.5  # standard deviation of a person's weight on a part
 _SEED = 1952  # of the people, who are the same in every run
 

@@ -367,7 +367,10 @@ _READINGS: dict[str, tuple[Callable[[_Reader], Sentence], ...]] = {
         ),
     ),
 }
+# Which small words may be missing, and how far behind the last word that was understood.
 _SMALL_WORDS = ("the", "a", "an", "is", "was", "are", "am", "i", "you", "to", "in", "at", "on", "and", ",")
+
+_INSERTED = (("the", 1), *((small, 0) for small in _SMALL_WORDS))
 
 
 @lru_cache(maxsize=1 << 16)
@@ -381,11 +384,11 @@ def mend(words: tuple[str, ...]) -> tuple[Sentence | None, float]:
     read, at = _parse(words if marked else (*words, "."))
     if read is not None:
         return read, 1.0 if marked else 0.5
-    for spot in {max(at - 1, 0), at} if marked else ():
+    for spot in range(max(at - 1, 0), min(at + 2, len(words) - 1)) if marked else ():
         if (read := parse((*words[:spot], *words[spot + 1 :]))) is not None:
             return read, 0.5
-    for small in _SMALL_WORDS if marked else ():
-        if (read := parse((*words[:at], small, *words[at:]))) is not None:
+    for small, spot in _INSERTED if marked else ():
+        if (read := parse((*words[: at + spot], small, *words[at + spot :]))) is not None:
             return read, 0.5
     return None, 0.4 * min(at, len(words)) / len(words)
 

@@ -105,17 +105,19 @@ def _template(kind: str, rng: np.random.Generator) -> str:
 
 def prompts(n: int, rng: np.random.Generator, split: Split = "train") -> list[Prompt]:
     """n prompts of customers of one split, about what no other split asks about."""
+    return [draw(rng, split)[0] for _ in range(n)]
+
+
+def draw(rng: np.random.Generator, split: Split) -> tuple[Prompt, dict[str, str]]:
+    """One prompt, and what its template's slots were filled with."""
     crowd = [customer for customer in customers() if customer.split == split]
-    found = []
-    for _ in range(n):
-        customer = crowd[int(rng.integers(len(crowd)))]
-        kind = KINDS[int(rng.choice(len(KINDS), p=customer.shares))]
-        template = pick(customer.templates[kind], rng)
+    customer = crowd[int(rng.integers(len(crowd)))]
+    kind = KINDS[int(rng.choice(len(KINDS), p=customer.shares))]
+    template = pick(customer.templates[kind], rng)
+    content = _content(kind, template, rng)
+    while split_of_content(kind, content) != split:
         content = _content(kind, template, rng)
-        while split_of_content(kind, content) != split:
-            content = _content(kind, template, rng)
-        found.append(Prompt(fill(template, content), kind, customer.name, split))
-    return found
+    return Prompt(fill(template, content), kind, customer.name, split), content
 
 
 def fill(template: str, content: dict[str, str]) -> str:

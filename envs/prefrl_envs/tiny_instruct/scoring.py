@@ -119,14 +119,19 @@ def _allowed(task: Task, prompt: str, named: Set[str]) -> Set[str]:
 
 
 def _falsehoods(task: Task, reading: Reading) -> int:
-    problems = [problem for problem in reading.problems if problem != "pronoun" or task.kind not in _ANAPHORIC]
+    """What the answer says that is not so."""
+    problems = list(reading.problems)
+    if task.kind in _ANAPHORIC:
+        problems = [problem for problem in problems if problem != "pronoun"]
     if task.kind not in ("closed", "summarize"):
         return len(problems)
+    # What happened is in the paragraph: an answer that leaves some of it out does not contradict itself by that.
     world = task.paragraph.world
-    return len(problems) + sum(not world.supports(clause) for clause in reading.flat)
+    return problems.count("pronoun") + sum(not world.supports(clause) for clause in reading.flat)
 
 
-_ANAPHORIC = ("closed", "classify", "chat")  # kinds in which `it` may mean what the prompt speaks of
+# Kinds in which `it` may mean what the prompt speaks of.
+_ANAPHORIC = ("closed", "classify", "chat")
 
 
 def _instruction(task: Task, reading: Reading) -> tuple[float, int]:
