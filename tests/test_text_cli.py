@@ -14,7 +14,7 @@ from pyarrow import parquet
 from text_worlds import tiny
 
 from prefrl.commands import main
-from prefrl.runs import newest_checkpoint
+from prefrl.runs import Run, newest_checkpoint
 from prefrl.store import PreferenceStore
 from prefrl.text.data import read_comparisons, read_demonstrations, read_prompts
 from prefrl.text.models import LanguageModel, save_model
@@ -147,6 +147,47 @@ def test_a_killed_command_is_resumed_and_comes_out_the_same(files: Path, tmp_pat
     assert main(["resume", str(tmp_path / "cut"), "--quiet"]) == 0
     weights = [(tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("whole", "cut")]
     assert weights[0] == weights[1]
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nobody catches it."""
+
+
+@pytest.mark.parametrize("verb", ["pretrain", "sft", "reward"])
+def test_other_steps_are_resumed_too(verb: str, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed after the first checkpoint, or for a reward model, which is one fit, before the summary."""
+    model = ["--model", files / "model", "--data"]
+    arguments = {
+        "pretrain": ["--documents", files / "docs.jsonl", "--layers", 1, "--hidden", 16, "--heads", 2, "--block", 16],
+        "sft": [*model, files / "demos.jsonl", "--epochs", 2],
+        "reward": [*model, files / "comparisons.jsonl", "--members", 2],
+    }[verb]
+
+    def carry_out(out: Path) -> int:
+        return text(verb, *arguments, "--out", out, "--quiet", *QUICK)
+
+    assert carry_out(tmp_path / "whole") == 0
+    saved: list[int] = []
+    real = Run.save
+
+    def dies(self: Run, *rest: Any, **more: Any) -> None:
+        real(self, *rest, **more)
+        saved.append(1)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "save", dies)
+        with pytest.raises(Killed):
+            carry_out(tmp_path / "cut")
+    assert main(["resume", str(tmp_path / "cut"), "--quiet"]) == 0
+    name = "ensemble.safetensors" if verb == "reward" else "learner.safetensors"
+    newest = [newest_checkpoint(tmp_path / run) for run in ("whole", "cut")]
+    states = [(folder / name).read_bytes() for folder in newest if folder is not None]
+    assert states[0] == states[1]
+    summaries = [json.loads((tmp_path / run / "summary.json").read_text()) for run in ("whole", "cut")]
+    for summary in summaries:
+        del summary["wall_seconds"]
+    assert summaries[0] == summaries[1]
 
 
 # ---- files -----------------------------------------------------------------------------------------------------------

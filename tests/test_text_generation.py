@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from text_worlds import as_batch, prompts_of, tiny
+from text_worlds import as_batch, gpt2, prompts_of, tiny
 
 from prefrl.text import packing
 from prefrl.text.generation import left_padded, sample
+from prefrl.text.models import LanguageModel
 from prefrl.text.packing import answer_log_probs, pack
 
 
@@ -15,9 +16,12 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 @pytest.mark.parametrize("temperature", [0.3, 0.7, 1.0, 2.0])
 @pytest.mark.parametrize("each", [1, 3])
-def test_sampled_log_probs_are_the_teacher_forced_ones(temperature: float, each: int) -> None:
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_sampled_log_probs_are_the_teacher_forced_ones(kind: str, temperature: float, each: int) -> None:
     """Prompts of many lengths (padded left), rows dropped as they end, in several batches, at any temperature."""
-    lm, prompts = tiny(spread=3.0), prompts_of([1, 7, 3, 12, 2, 2, 5, 9] * 4)
+    lm = tiny(spread=3.0)
+    lm = lm if kind == "llama" else LanguageModel(gpt2(spread=4.0), lm.tokenizer)
+    prompts = prompts_of([1, 7, 3, 12, 2, 2, 5, 9] * 4)
     answers = sample(lm, prompts, each=each, most=20, temperature=temperature, batch=12, generator=seeded())
     assert 0 < int(answers.ended.sum()) < len(answers.ended)  # some end, some are cut off
     assert len(set(answers.mask.sum(dim=1).tolist())) > 3

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from text_worlds import WORDS, prompts_of, tiny
+from text_worlds import WORDS, gpt2, prompts_of, tiny
 
 from prefrl.errors import PrefrlError
 from prefrl.text.models import (
@@ -95,6 +95,33 @@ def test_names_that_are_nothing_are_refused_without_asking_a_hub(tmp_path: Path)
     (tmp_path / "weights.bin").write_bytes(b"\x80\x04")
     with pytest.raises(PrefrlError, match=r"neither a folder nor a \.gguf file"):
         load_model(str(tmp_path / "weights.bin"))
+
+
+def test_other_architectures_are_read_and_capped_logits_are_refused(tmp_path: Path) -> None:
+    """GPT-2 has learned positions and a head of its own; Gemma 2 caps its logits."""
+    from transformers import Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHeadModel
+
+    save_model(LanguageModel(gpt2(), tiny().tokenizer), tmp_path / "gpt2")
+    again = load_model(str(tmp_path / "gpt2"))
+    assert isinstance(again.causal, GPT2LMHeadModel)
+    assert isinstance(again.causal.config, GPT2Config)
+    assert again.width == 16
+    config = Gemma2Config(
+        vocab_size=23,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        head_dim=8,
+        final_logit_softcapping=0.01,
+        pad_token_id=1,
+        bos_token_id=2,
+        eos_token_id=2,
+    )
+    save_model(LanguageModel(Gemma2ForCausalLM(config), tiny().tokenizer), tmp_path / "gemma")
+    with pytest.raises(PrefrlError, match="caps or scales"):
+        load_model(str(tmp_path / "gemma"))
 
 
 def test_pickled_weights_are_refused(tmp_path: Path) -> None:

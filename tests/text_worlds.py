@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from prefrl.comparisons import Comparison
 from prefrl.ensemble import RewardEnsemble
@@ -28,6 +29,19 @@ def tiny(seed: int = 0, words: Sequence[str] = WORDS, *, spread: float = 1.0) ->
             if parameter.dim() > 1:
                 parameter.mul_(spread)
     return lm
+
+
+def gpt2(seed: int = 0, *, spread: float = 1.0) -> GPT2LMHeadModel:
+    """The same of another kind, which tells positions by learned vectors; it has dropout, which must stay off."""
+    torch.manual_seed(seed)
+    size = len(WORDS) + 3
+    config = GPT2Config(vocab_size=size, n_positions=64, n_embd=16, n_layer=2, n_head=2, bos_token_id=2, eos_token_id=2)
+    model = GPT2LMHeadModel(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.mul_(spread)
+    return model
 
 
 def prompts_of(lengths: Sequence[int], seed: int = 0) -> list[list[int]]:

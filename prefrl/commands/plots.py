@@ -147,7 +147,7 @@ def _picture(draw: Callable[[Figure], None], size: tuple[float, float], kind: st
 
 
 def draw_panel(ax: Axes, groups: Sequence[Group], panel: Panel) -> None:
-    """Draw what the runs measured against environment steps."""
+    """Draw what the runs measured against environment steps, or answers of a language model."""
     shown = _concerned(groups, panel)
     colors = iter([(c, s) for s in _STYLES for c in _COLORS] * (1 + len(groups) // 24))
     looks = [(_BASELINE, (0, (4, 2))) if g.is_baseline else next(colors) for g in groups]
@@ -169,7 +169,8 @@ def draw_panel(ax: Axes, groups: Sequence[Group], panel: Panel) -> None:
         kept = [(h, name) for h, name in zip(handles, labels, strict=True) if name.startswith(" ")]
         ax.legend([h for h, _ in kept], [name.strip() for _, name in kept], loc="best")
     ax.set_title(panel.title)
-    ax.set_xlabel("environment steps")
+    text = groups[0].results[0].config.get("domain") == "text"
+    ax.set_xlabel("answers" if text else "environment steps")
     ax.set_ylim(*panel.limits)
     ax.margins(x=0.01)
     ax.xaxis.set_major_formatter(_thousands)

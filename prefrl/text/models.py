@@ -137,8 +137,21 @@ def load_model(name: str, *, device: str = "cpu") -> LanguageModel:
             f"the tokenizer of {name} knows {lm.tokenizer.vocab_size} tokens, the model only "
             f"{model.get_input_embeddings().num_embeddings}: it belongs to another model"
         )
+    _check_head(lm, name)
     model.to(torch.device(device))
     return lm
+
+
+@torch.no_grad()
+def _check_head(lm: LanguageModel, name: str) -> None:
+    """Log-probabilities are taken from hidden states, chunk by chunk; some models cap or scale their logits further."""
+    ids = torch.tensor([[lm.end, 0]])
+    plain = lm.causal.get_output_embeddings()(hidden_states(trunk(lm.causal), ids))
+    if not torch.allclose(plain, lm.causal(input_ids=ids, use_cache=False).logits, rtol=1e-3, atol=1e-3):
+        raise PrefrlError(
+            f"the logits of {name} are not a linear layer on its hidden states (it caps or scales them), which is all "
+            "that can be trained here; name another model"
+        )
 
 
 def _read(what: str, name: str, kind: Any, where: str, **settings: Any) -> Any:

@@ -13,11 +13,13 @@ ACTS = {
     "welcome": ("you are (very) welcome ./!",),
     "ask-well": ("how are you (today) ?",),
     "well": ("i am fine (today) ./!", "i am fine , thank you ./!", "i am very well ./!"),
-    "sorry": ("i am (so/very) sorry ./!", "i am (so/very) sorry about your/the THING ./!", "that is (very) sad/terrible ./!"),
+    "sorry": ("i am (so/very) sorry ./!", "i am (so/very) sorry about your/the THING ./!",
+    "that is (very) sad/terrible ./!"),
     "sorry-feel": ("i am sorry that you feel/are FEELING ./!",),
     "comfort": ("i hope you feel better soon ./!", "i hope that you feel better soon ./!"),
     "hope-find": ("i hope you find your/the THING soon ./!", "i hope that you find your/the THING soon ./!"),
-    "glad": ("that is (very/so) great/wonderful/nice ./!", "congratulations ./!", "i am (so/very) glad/happy for you ./!"),
+    "glad": ("that is (very/so) great/wonderful/nice ./!", "congratulations ./!",
+    "i am (so/very) glad/happy for you ./!"),
     "enjoy": ("i hope you like your/the (new) THING ./!", "what a nice/pretty THING ./!"),
     "offer": ("can/may i help you ?", "can i help you find it ?"),
     "what-happened": ("what happened ?",),
@@ -41,7 +43,26 @@ def _pattern(phrase: str) -> str:
 
 _PATTERNS = [(name, re.compile(_pattern(phrase))) for name, phrases in ACTS.items() for phrase in phrases]
 _FIRST = frozenset(
-    ["hello", "hi", "hey", "good", "dear", "goodbye", "bye", "thank", "thanks", "you", "how", "i", "that", "congratulations", "what", "can", "may", "my"]
+    [
+        "hello",
+        "hi",
+        "hey",
+        "good",
+        "dear",
+        "goodbye",
+        "bye",
+        "thank",
+        "thanks",
+        "you",
+        "how",
+        "i",
+        "that",
+        "congratulations",
+        "what",
+        "can",
+        "may",
+        "my",
+    ]
 )
 
 

@@ -34,13 +34,20 @@ def noun_phrase(noun: str, det: str = "the", traits: tuple[str, ...] = ()) -> li
     return [det, *traits, noun]
 
 
+def kind_phrase(noun: str) -> list[str]:
+    """A kind of thing in general: `a ball`, `water`."""
+    return [noun] if noun in MASS else noun_phrase(noun, "a")
+
+
 def subject_phrase(clause: Clause) -> list[str]:
     """The clause's subject in words."""
     first, *rest = clause.subject
     if rest:
         return [first, "and", *rest]
     pronoun = first in PLURAL_SUBJECTS or first in ("she", "he", "it", "who", HOLE)
-    return ["who" if first == HOLE else first] if pronoun else noun_phrase(first, clause.owner)
+    if pronoun:
+        return ["who" if first == HOLE else first]
+    return kind_phrase(first) if clause.owner == "a" else noun_phrase(first, clause.owner)
 
 
 def plural(clause: Clause) -> bool:

@@ -5,7 +5,7 @@ import numpy as np
 from prefrl_envs.tiny_instruct.clauses import say
 from prefrl_envs.tiny_instruct.demonstrations import demonstration
 from prefrl_envs.tiny_instruct.lexicon import ANSWER, NAMES, NUMBERS, PLURAL, QUESTION, THINGS, members
-from prefrl_envs.tiny_instruct.prompts import prompts
+from prefrl_envs.tiny_instruct.prompts import Prompt, prompts
 from prefrl_envs.tiny_instruct.stories import invent, narrate, pick
 from prefrl_envs.tiny_instruct.truth import facts
 
@@ -67,8 +67,8 @@ def _dialogue(rng: np.random.Generator) -> str:
     return " ".join(said)
 
 
-def _chats(n: int, rng: np.random.Generator):  # type: ignore[no-untyped-def]
-    found = []
+def _chats(n: int, rng: np.random.Generator) -> list[Prompt]:
+    found: list[Prompt] = []
     while len(found) < n:
         found += [prompt for prompt in prompts(8, rng) if prompt.kind == "chat"]
     return found[:n]

@@ -61,6 +61,6 @@ class TokenEnv(gymnasium.Env[np.int64, np.int64]):
             reward = gold(self._prompt, info["answer"])
         return np.int64(action), reward, done, late, info
 
-    def render(self) -> str:  # type: ignore[override]
+    def render(self) -> str:
         """The answer so far."""
         return " ".join(self.tokens[i] for i in self._said)

@@ -10,7 +10,7 @@ from prefrl_envs.tiny_instruct.scoring import Assessment, assess
 
 PEOPLE, HELD_OUT = 20, 5
 _PARTS = ("instruction", "constraint", "grammar", "truth", "entities", "relevance")
-_SHARPNESS = 4.0  # utility per point of gold: sets how often two people agree
+_SHARPNESS = 4.8  # utility per point of gold: sets how often two people agree
 _TASTE = 0.5  # standard deviation of a person's weight on a part
 _SEED = 1952  # of the people, who are the same in every run
 
@@ -28,7 +28,7 @@ class SimulatedLabeler:
 
     def utility(self, assessment: Assessment) -> float:
         """How much the person likes an answer, in nats, wherever it is shown."""
-        taste = sum(w * getattr(assessment, part) for w, part in zip(self.weights, _PARTS, strict=True))
+        taste = sum(w * float(getattr(assessment, part)) for w, part in zip(self.weights, _PARTS, strict=True))
         return self.sharpness * assessment.gold + taste + self.length * min(assessment.tokens, 40) / 20
 
     def rank(self, prompt_text: str, answers: Sequence[str], rng: np.random.Generator) -> list[int]:

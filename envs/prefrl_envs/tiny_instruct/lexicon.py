@@ -7,12 +7,15 @@ from typing import NamedTuple
 
 QUESTION, ANSWER = "q:", "a:"  # mark whose turn it is in a document
 
-WOMEN = tuple(
-    ["anna", "amy", "clara", "emma", "ella", "ida", "julia", "kate", "laura", "lucy", "maria", "mia", "nina", "nora", "olga", "rosa", "ruth", "sara", "sofia", "tina", "vera", "wendy", "zoe"]
-)
-MEN = tuple(
-    ["adam", "ben", "carl", "david", "eric", "felix", "frank", "george", "hugo", "ivan", "jack", "jacob", "leo", "max", "nick", "noah", "oscar", "paul", "peter", "sam", "simon", "tom", "victor", "walter"]
-)
+_WOMEN = """
+anna amy clara emma ella ida julia kate laura lucy maria mia nina nora olga rosa ruth sara sofia tina vera wendy zoe
+"""
+WOMEN = tuple(_WOMEN.split())
+_MEN = """
+adam ben carl david eric felix frank george hugo ivan jack jacob leo max nick noah oscar paul peter sam simon tom
+victor walter
+"""
+MEN = tuple(_MEN.split())
 NAMES = (*WOMEN, *MEN)
 
 
@@ -94,7 +97,9 @@ def _things() -> dict[str, Thing]:
 
 
 THINGS = _things()
-MASS = frozenset(["bread", "cheese", "soup", "honey", "milk", "juice", "tea", "coffee", "water", "grass", "meat", "corn"])  # "some bread"
+MASS = frozenset(
+    ("bread", "cheese", "soup", "honey", "milk", "juice", "tea", "coffee", "water", "grass", "meat", "corn")
+)  # "some bread"
 GROUND = ("grass", "meat", "corn")  # what animals eat beside things with a category
 PLURAL = {
     "fruit": "fruits", "vegetable": "vegetables", "food": "foods", "beverage": "beverages", "tool": "tools",
@@ -102,26 +107,34 @@ PLURAL = {
     "container": "containers", "flower": "flowers", "animal": "animals", "bird": "birds", "insect": "insects",
     "job": "jobs", "color": "colors", "room": "rooms", "place": "places", "name": "names",
 }  # fmt: skip
-JOBS = tuple(["teacher", "doctor", "farmer", "baker", "chef", "sailor", "nurse", "painter", "singer", "driver", "pilot", "writer"])
+_JOBS = """
+teacher doctor farmer baker chef sailor nurse painter singer driver pilot writer
+"""
+JOBS = tuple(_JOBS.split())
 
 # place: the prepositions that may stand before it, the best first
+_PLACES = """
+    park=in garden=in kitchen=in market=at/in school=at/in library=in/at farm=on/at forest=in beach=on/at
+    river=at/in house=in shop=in/at station=at/in museum=in/at bakery=in/at garage=in attic=in barn=in
+    hospital=in/at zoo=at/in office=in/at hotel=in/at hill=on lake=at/in island=on cave=in castle=in
+    village=in street=on/in field=in playground=on/at theater=in/at harbor=in/at cellar=in bedroom=in
+    bathroom=in hall=in sea=in
+"""
 PLACES = {
-    place: tuple(prepositions.split("/"))
-    for place, prepositions in (
-        entry.split("=")
-        for entry in ["park=in", "garden=in", "kitchen=in", "market=at/in", "school=at/in", "library=in/at", "farm=on/at", "forest=in", "beach=on/at", "river=at/in", "house=in", "shop=in/at", "station=at/in", "museum=in/at", "bakery=in/at", "garage=in", "attic=in", "barn=in", "hospital=in/at", "zoo=at/in", "office=in/at", "hotel=in/at", "hill=on", "lake=at/in", "island=on", "cave=in", "castle=in", "village=in", "street=on/in", "field=in", "playground=on/at", "theater=in/at", "harbor=in/at", "cellar=in", "bedroom=in", "bathroom=in", "hall=in", "sea=in"]
-    )
+    place: tuple(prepositions.split("/")) for place, prepositions in (entry.split("=") for entry in _PLACES.split())
 }
-ROOMS = tuple(["kitchen", "garage", "attic", "cellar", "bedroom", "bathroom", "hall", "office"])
-COLORS = tuple(["red", "blue", "green", "yellow", "black", "white", "brown", "orange", "purple", "pink", "gray", "golden"])
-TRAITS = tuple(
-    ["big", "small", "old", "new", "heavy", "light", "soft", "warm", "cold", "clean", "dirty", "long", "round", "square", "pretty", "sweet", "sour", "sharp", "thin", "loud", "fast", "slow", "strong", "quiet", "fresh", "broken", "empty", "full", "nice"]
-)
-GOOD_FEELINGS = tuple(["happy", "glad", "proud", "excited", "calm", "cheerful"])
-BAD_FEELINGS = tuple(["sad", "angry", "tired", "scared", "worried", "lonely", "upset"])
-NEEDS = tuple(["hungry", "thirsty", "sick", "busy"])
+ROOMS = ("kitchen", "garage", "attic", "cellar", "bedroom", "bathroom", "hall", "office")
+COLORS = ("red", "blue", "green", "yellow", "black", "white", "brown", "orange", "purple", "pink", "gray", "golden")
+_TRAITS = """
+big small old new heavy light soft warm cold clean dirty long round square pretty sweet sour sharp thin loud fast
+slow strong quiet fresh broken empty full nice
+"""
+TRAITS = tuple(_TRAITS.split())
+GOOD_FEELINGS = ("happy", "glad", "proud", "excited", "calm", "cheerful")
+BAD_FEELINGS = ("sad", "angry", "tired", "scared", "worried", "lonely", "upset")
+NEEDS = ("hungry", "thirsty", "sick", "busy")
 FEELINGS = (*GOOD_FEELINGS, *BAD_FEELINGS, *NEEDS)
-NUMBERS = tuple(["one", "two", "three", "four", "five", "six"])
+NUMBERS = ("one", "two", "three", "four", "five", "six")
 
 
 class Verb(NamedTuple):
@@ -137,19 +150,22 @@ class Verb(NamedTuple):
 _FOOD = ("fruit", "vegetable", "food")
 _MOVABLE = (*_FOOD, "beverage", "tool", "toy", "garment", "container", "flower", "print")
 _PETS = ("animal", "bird")
+
+
+def _verbs(forms: str, frame: str, takes: tuple[str, ...] = ()) -> tuple[Verb, ...]:
+    """Verbs of one frame, each given as `base/third/past`."""
+    split = (one.split("/") for one in forms.split())
+    return tuple(Verb(base, third, past, frame, takes) for base, third, past in split)
+
+
 _VERBS = (
-    *(Verb(*forms.split("/"), "to") for forms in (
-        "go/goes/went", "walk/walks/walked", "run/runs/ran", "return/returns/returned", "hurry/hurries/hurried",
-    )),
-    *(Verb(*forms.split("/"), "object", _MOVABLE) for forms in (
-        "take/takes/took", "lose/loses/lost", "drop/drops/dropped", "hold/holds/held",
-    )),
-    *(Verb(*forms.split("/"), "object", (*_MOVABLE, "instrument", "vehicle")) for forms in (
-        "find/finds/found", "buy/buys/bought", "want/wants/wanted", "need/needs/needed",
-    )),
-    *(Verb(*forms.split("/"), "object") for forms in (
-        "see/sees/saw", "like/likes/liked", "love/loves/loved", "watch/watches/watched",
-    )),
+    *_verbs("go/goes/went walk/walks/walked run/runs/ran return/returns/returned hurry/hurries/hurried", "to"),
+    *_verbs("take/takes/took lose/loses/lost drop/drops/dropped hold/holds/held", "object", _MOVABLE),
+    *_verbs(
+        "find/finds/found buy/buys/bought want/wants/wanted need/needs/needed",
+        "object", (*_MOVABLE, "instrument", "vehicle"),
+    ),
+    *_verbs("see/sees/saw like/likes/liked love/loves/loved watch/watches/watched", "object"),
     Verb("eat", "eats", "ate", "object", (*_FOOD, "ground", *_PETS, "insect")),
     Verb("cook", "cooks", "cooked", "object", ("vegetable", "food")),
     Verb("drink", "drinks", "drank", "object", ("beverage",)),
@@ -164,20 +180,20 @@ _VERBS = (
     Verb("open", "opens", "opened", "object", ("container", "print")),
     Verb("close", "closes", "closed", "object", ("container", "print")),
     Verb("feed", "feeds", "fed", "object", _PETS),
-    *(Verb(*forms.split("/"), "give", _MOVABLE) for forms in (
-        "give/gives/gave", "sell/sells/sold", "show/shows/showed",
-    )),
-    *(Verb(*forms.split("/"), "put", _MOVABLE) for forms in ("put/puts/put", "hide/hides/hid", "leave/leaves/left")),
-    *(Verb(*forms.split("/"), "bring", _MOVABLE) for forms in ("bring/brings/brought", "carry/carries/carried")),
-    *(Verb(*forms.split("/"), "person") for forms in (
-        "meet/meets/met", "help/helps/helped", "thank/thanks/thanked", "visit/visits/visited", "call/calls/called",
+    *_verbs("give/gives/gave sell/sells/sold show/shows/showed", "give", _MOVABLE),
+    *_verbs("put/puts/put hide/hides/hid leave/leaves/left", "put", _MOVABLE),
+    *_verbs("bring/brings/brought carry/carries/carried", "bring", _MOVABLE),
+    *_verbs(
+        "meet/meets/met help/helps/helped thank/thanks/thanked visit/visits/visited call/calls/called "
         "follow/follows/followed",
-    )),
-    *(Verb(*forms.split("/"), "self") for forms in (
-        "sleep/sleeps/slept", "laugh/laughs/laughed", "cry/cries/cried", "smile/smiles/smiled", "sing/sings/sang",
-        "dance/dances/danced", "rest/rests/rested", "work/works/worked", "play/plays/played", "wait/waits/waited",
-        "swim/swims/swam", "fly/flies/flew", "jump/jumps/jumped", "climb/climbs/climbed", "live/lives/lived",
-    )),
+        "person",
+    ),
+    *_verbs(
+        "sleep/sleeps/slept laugh/laughs/laughed cry/cries/cried smile/smiles/smiled sing/sings/sang "
+        "dance/dances/danced rest/rests/rested work/works/worked play/plays/played wait/waits/waited "
+        "swim/swims/swam fly/flies/flew jump/jumps/jumped climb/climbs/climbed live/lives/lived",
+        "self",
+    ),
     Verb("have", "has", "had", "have"),
     Verb("be", "is", "was", "be"),
 )  # fmt: skip
@@ -188,14 +204,32 @@ LAST_LEADS = ("at last ,", "in the end ,", "then", "finally ,")
 LEADS = (*FIRST_LEADS, *NEXT_LEADS, *LAST_LEADS)
 TIMES = ("in the morning", "in the evening", "at night", "yesterday", "today", "again", "for a long time", "last week")
 PREPOSITIONS = ("in", "on", "at")
-MARKS = tuple(['.', ',', '?', '!', ':', '-', '"', '(', ')', '*'])
+MARKS = (".", ",", "?", "!", ":", "-", '"', "(", ")", "*")
 
 # Words of no class: what instructions, chats and noise are made of.
-_FUNCTION = ["the", "a", "an", "some", "this", "that", "these", "those", "and", "or", "but", "because", "so", "with", "to", "from", "of", "for", "by", "about", "into", "near", "not", "no", "yes", "if", "when", "while", "he", "she", "it", "they", "i", "you", "we", "him", "her", "them", "me", "us", "my", "your", "his", "its", "their", "our", "myself", "who", "what", "where", "why", "how", "which", "whose", "am", "are", "was", "were", "is", "be", "been", "do", "does", "did", "will", "would", "can", "could", "should", "may", "must", "has", "had", "have", "let", "please", "write", "tell", "make", "invent", "give", "story", "tale", "text", "sentence", "sentences", "short", "little", "few", "rewrite", "change", "say", "put", "present", "future", "past", "place", "question", "questions", "answer", "answers", "extract", "find", "name", "names", "list", "people", "things", "word", "words", "down", "pick", "out", "summarize", "sum", "up", "happened", "summary", "read", "use", "using", "reply", "classify", "decide", "sort", "kind", "whether", "describe", "explain", "talk", "at", "most", "more", "than", "less", "only", "mention", "without", "never", "leave", "mentioning", "include", "any", "all", "every", "other", "others", "another", "each", "both", "hello", "hi", "hey", "good", "morning", "evening", "night", "afternoon", "dear", "friend", "thank", "thanks", "welcome", "sorry", "great", "wonderful", "terrible", "hope", "feel", "better", "bye", "goodbye", "fine", "well", "congratulations", "happened", "luck", "too", "very", "really", "also", "just", "here", "there", "now", "then", "today", "tomorrow", "yesterday", "soon", "again", "once", "day", "week", "year", "time", "long", "ago", "later", "after", "before", "end", "last", "first", "second", "third", "next", "think", "know", "sure", "maybe", "true", "false", "right", "wrong", "done", "new", "want", "need", "would", "like", "thing", "person", "animal", "place", "tale", "different", "as", "something", "anything", "someone", "chat", "message", "much", "choose", "on", "which", "listen", "asked", "instruction", "task", "exercise", "homework", "number", "part", "page", "click", "user", "posted", "post", "topic", "forum", "views", "login", "edit", "delete", "share", "lol", "ok", "wow", "hmm", "yeah", "nope", "stop", "spam", "free", "offer", "best", "price", "comment", "comments", "subscribe", "link", "read", "rules", "moderator", "thread", "negative", "opposite", "way", "form", "turn", "must", "no", "instead", "same", "write", "your", "own", "words", "help", "ask", "asked", "said", "says", "best", "world", "home", "new", "old", "suddenly", "happen", "reason", "end", "main", "idea", "point"]
+_FUNCTION = """
+the a an some this that these those and or but because so with to from of for by about into near not no yes if when
+while he she it they i you we him her them me us my your his its their our myself who what where why how which whose
+am are was were is be been do does did will would can could should may must has had have let please write tell make
+invent give story tale text sentence sentences short little few rewrite change say put present future past place
+question questions answer answers extract find name names list people things word words down pick out summarize sum
+up happened summary read use using reply classify decide sort kind whether describe explain talk at most more than
+less only mention without never leave mentioning include any all every other others another each both hello hi hey
+good morning evening night afternoon dear friend thank thanks welcome sorry great wonderful terrible hope feel
+better bye goodbye fine well congratulations luck too very really also just here there now then today tomorrow
+yesterday soon again once day week year time long ago later after before end last first second third next think know
+sure maybe true false right wrong done new want need like thing person animal different as something anything
+someone chat message much choose on listen asked instruction task exercise homework number part page click user
+posted post topic forum views login edit delete share lol ok wow hmm yeah nope stop spam free offer best price
+comment comments subscribe link rules moderator thread negative opposite way form turn instead same own help ask
+said says world home old suddenly happen reason main idea point
+"""
 
 
 def _vocabulary() -> tuple[str, ...]:
-    words: dict[str, None] = dict.fromkeys((QUESTION, ANSWER, *MARKS, *_FUNCTION, *NAMES, *THINGS, *GROUND, *PLACES))
+    words: dict[str, None] = dict.fromkeys(
+        (QUESTION, ANSWER, *MARKS, *_FUNCTION.split(), *NAMES, *THINGS, *GROUND, *PLACES)
+    )
     for verb in VERBS.values():
         words |= dict.fromkeys((verb.base, verb.third, verb.past))
     words |= dict.fromkeys((*PLURAL, *PLURAL.values(), *JOBS, *COLORS, *TRAITS, *FEELINGS, *NUMBERS))

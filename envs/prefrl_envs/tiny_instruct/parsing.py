@@ -1,7 +1,8 @@
 """Reads a sentence back into clauses: the exact inverse of how they are put into words, for any words at all."""
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from prefrl_envs.tiny_instruct import lexicon
 from prefrl_envs.tiny_instruct.acts import act
@@ -22,8 +23,17 @@ for _verb in VERBS.values():
         _FORMS.setdefault(getattr(_verb, _form), []).append((_verb, _form))
 _BE = {"was": "past", "were": "past", "is": "present", "are": "present", "am": "present"}
 _AUXILIARIES = ("did", "does", "do", "will", "can")
-_LEADS = sorted((tuple(lead.split()) for lead in lexicon.LEADS), key=len, reverse=True)
-_TIMES = sorted((tuple(time.split()) for time in lexicon.TIMES), key=len, reverse=True)
+
+
+def _by_first_word(phrases: tuple[str, ...]) -> dict[str, list[tuple[str, ...]]]:
+    """The phrases that start with a word, the longest first."""
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for phrase in sorted((tuple(phrase.split()) for phrase in phrases), key=len, reverse=True):
+        found.setdefault(phrase[0], []).append(phrase)
+    return found
+
+
+_LEADS, _TIMES = _by_first_word(lexicon.LEADS), _by_first_word(lexicon.TIMES)
 _MAX_CLAUSES = 4
 
 
@@ -43,11 +53,11 @@ class _NotUnderstoodError(Exception):
 
 class _Reader:
     def __init__(self, words: tuple[str, ...]) -> None:
-        self.words, self.at = words, 0
+        self.words, self.at, self.end = words, 0, len(words)
 
     def peek(self, ahead: int = 0) -> str:
         at = self.at + ahead
-        return self.words[at] if at < len(self.words) else ""
+        return self.words[at] if at < self.end else ""
 
     def take(self, *wanted: str) -> bool:
         if self.words[self.at : self.at + len(wanted)] != wanted:
@@ -59,8 +69,8 @@ class _Reader:
         if not self.take(*wanted):
             raise _NotUnderstoodError
 
-    def phrase(self, phrases: list[tuple[str, ...]]) -> bool:
-        return any(self.take(*phrase) for phrase in phrases)
+    def phrase(self, phrases: dict[str, list[tuple[str, ...]]]) -> bool:
+        return any(self.take(*phrase) for phrase in phrases.get(self.peek(), ()))
 
     def noun_phrase(self) -> tuple[str, str, tuple[str, ...]]:
         """noun, determiner, traits of `the red ball`, `anna` or `it`."""
@@ -142,11 +152,8 @@ class _Reader:
 
     @staticmethod
     def _check_be(word: str, subject: tuple[str, ...], many: bool) -> None:
-        if subject == ("i",):
-            good = word in ("am", "was")
-        else:
-            good = word in (("are", "were") if many else ("is", "was"))
-        if not good:
+        right = ("am", "was") if subject == ("i",) else ("are", "were") if many else ("is", "was")
+        if word not in right:
             raise _NotUnderstoodError
 
     def form(self, wanted: str) -> Verb:
@@ -158,7 +165,7 @@ class _Reader:
 
     def complement(self, clause: Clause, verb: Verb, gap: str) -> Clause:
         """What follows the verb; `gap` names the part that a question asks for and that is therefore missing."""
-        frame, said = verb.frame, {"verb": verb.base}
+        frame, said = verb.frame, dict[str, Any](verb=verb.base)
         if frame == "be":
             return self.predicate(clause._replace(verb="be"), gap)
         if frame in ("object", "give", "put", "bring", "person", "have") and gap != "object":
@@ -183,9 +190,9 @@ class _Reader:
             said["place"] = HOLE if gap == "place" else self.place(("to",))
             if not said["place"]:
                 raise _NotUnderstoodError
-        return self.adjuncts(clause._replace(**said), gap)  # type: ignore[arg-type]
+        return self.adjuncts(clause._replace(**said), gap)
 
-    def where(self, gap: str) -> dict[str, str]:
+    def where(self, gap: str) -> dict[str, Any]:
         if gap == "place":
             return {"place": HOLE}
         if place := self.place():
@@ -198,11 +205,12 @@ class _Reader:
 
     def predicate(self, clause: Clause, gap: str) -> Clause:
         if gap:
-            return self.adjuncts(clause._replace(**{gap: (HOLE,) if gap == "traits" else HOLE}), gap)  # type: ignore[arg-type]
+            hole: dict[str, Any] = {gap: (HOLE,) if gap == "traits" else HOLE}
+            return self.adjuncts(clause._replace(**hole), gap)
         if place := self.place():
             return self.adjuncts(clause._replace(place=place), gap)
         if self.peek() == "in":
-            return self.adjuncts(clause._replace(**self.where("")), gap)  # type: ignore[arg-type]
+            return self.adjuncts(clause._replace(**self.where("")), gap)
         if self.take("about"):
             if self.peek() not in _PLURALS:
                 raise _NotUnderstoodError
@@ -299,8 +307,8 @@ class _Reader:
         if place := self.place():
             items = [place]
         else:
-            if self.peek() in ("in", "to", "about") and self.peek(1) != "":
-                self.at += 1
+            if self.take("about") or ((self.take("in") or self.take("to")) and self.peek() not in (*_DETS, *_NAMES)):
+                self._need_plural()
             items = [self.item()]
             while self.at < len(self.words):
                 if not (self.take(",", "and") or self.take(",") or self.take("and")):
@@ -308,6 +316,10 @@ class _Reader:
                 items.append(self.item())
         self.whole(Clause(("",), ""))
         return tuple(items)
+
+    def _need_plural(self) -> None:
+        if self.peek() not in _PLURALS:
+            raise _NotUnderstoodError
 
     def item(self) -> str:
         word = self.peek()
@@ -322,28 +334,63 @@ class _Reader:
         return noun
 
 
-@lru_cache(maxsize=1 << 16)
 def parse(words: tuple[str, ...]) -> Sentence | None:
     """The meaning of one sentence with its final mark, or None if it is none of this language."""
+    return _parse(words)[0]
+
+
+@lru_cache(maxsize=1 << 16)
+def _parse(words: tuple[str, ...]) -> tuple[Sentence | None, int]:
+    """The meaning, and how many words were understood before the first that was not."""
     if len(words) < 2:
-        return None
+        return None, 0
     body, mark = words[:-1], words[-1]
     if (phrase := act(words)) is not None:
-        return Sentence("act", act=phrase[0], slots=phrase[1])
-    if mark == "?":
-        return _try(body, lambda reader: Sentence("question", (reader.question(),)))
-    if mark not in (".", "!"):
-        return None
-    return _try(body, lambda reader: Sentence("clause", reader.sentence())) or _try(
-        body, lambda reader: Sentence("fragment", items=reader.fragment())
-    )
+        return Sentence("act", act=phrase[0], slots=phrase[1]), len(words)
+    furthest = 0
+    for read in _READINGS.get(mark, ()):
+        reader = _Reader(body)
+        try:
+            return read(reader), len(words)
+        except _NotUnderstoodError:
+            furthest = max(furthest, reader.at)
+    return None, furthest
 
 
-def _try(body, read):  # type: ignore[no-untyped-def]
-    try:
-        return read(_Reader(body))
-    except _NotUnderstoodError:
-        return None
+_READINGS: dict[str, tuple[Callable[[_Reader], Sentence], ...]] = {
+    "?": (lambda reader: Sentence("question", (reader.question(),)),),
+    **dict.fromkeys(
+        (".", "!"),
+        (
+            lambda reader: Sentence("clause", reader.sentence()),
+            lambda reader: Sentence("fragment", items=reader.fragment()),
+        ),
+    ),
+}
+# Which small words may be missing, and how far behind the last word that was understood.
+_SMALL_WORDS = ("the", "a", "an", "is", "was", "are", "am", "i", "you", "to", "in", "at", "on", "and", ",")
+
+_INSERTED = (("the", 1), *((small, 0) for small in _SMALL_WORDS))
+
+
+@lru_cache(maxsize=1 << 16)
+def mend(words: tuple[str, ...]) -> tuple[Sentence | None, float]:
+    """The meaning of a sentence that may have a slip, and how well it is formed, from 0 to 1.
+
+    1 for a sentence of the language; 0.5 if a word too many, a small word too few or a missing final mark is all that
+    is wrong; less than 0.4 for another, by how far it can be understood.
+    """
+    marked = words[-1] in _READINGS
+    read, at = _parse(words if marked else (*words, "."))
+    if read is not None:
+        return read, 1.0 if marked else 0.5
+    for spot in range(max(at - 1, 0), min(at + 2, len(words) - 1)) if marked else ():
+        if (read := parse((*words[:spot], *words[spot + 1 :]))) is not None:
+            return read, 0.5
+    for small, spot in _INSERTED if marked else ():
+        if (read := parse((*words[: at + spot], small, *words[at + spot :]))) is not None:
+            return read, 0.5
+    return None, 0.4 * min(at, len(words)) / len(words)
 
 
 def split(words: list[str]) -> list[tuple[str, ...]]:

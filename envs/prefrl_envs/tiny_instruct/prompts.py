@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from prefrl_envs.tiny_instruct.clauses import HOLE, Clause, ask, noun_phrase, place_phrase, say
+from prefrl_envs.tiny_instruct.clauses import HOLE, Clause, ask, kind_phrase, noun_phrase, place_phrase, say
 from prefrl_envs.tiny_instruct.lexicon import (
     COLORS,
     MEN,
@@ -24,7 +24,7 @@ from prefrl_envs.tiny_instruct.lexicon import (
     members,
 )
 from prefrl_envs.tiny_instruct.reading import read
-from prefrl_envs.tiny_instruct.stories import PETS, WANTED, invent, narrate, pick
+from prefrl_envs.tiny_instruct.stories import FRAGILE, PETS, WANTED, invent, narrate, pick
 from prefrl_envs.tiny_instruct.tasks import GRAMMAR, GROUPS, KINDS
 from prefrl_envs.tiny_instruct.truth import SINGULAR, answers, extracted, mood, subjects, true_members
 
@@ -105,17 +105,19 @@ def _template(kind: str, rng: np.random.Generator) -> str:
 
 def prompts(n: int, rng: np.random.Generator, split: Split = "train") -> list[Prompt]:
     """n prompts of customers of one split, about what no other split asks about."""
+    return [draw(rng, split)[0] for _ in range(n)]
+
+
+def draw(rng: np.random.Generator, split: Split) -> tuple[Prompt, dict[str, str]]:
+    """One prompt, and what its template's slots were filled with."""
     crowd = [customer for customer in customers() if customer.split == split]
-    found = []
-    for _ in range(n):
-        customer = crowd[int(rng.integers(len(crowd)))]
-        kind = KINDS[int(rng.choice(len(KINDS), p=customer.shares))]
-        template = pick(customer.templates[kind], rng)
+    customer = crowd[int(rng.integers(len(crowd)))]
+    kind = KINDS[int(rng.choice(len(KINDS), p=customer.shares))]
+    template = pick(customer.templates[kind], rng)
+    content = _content(kind, template, rng)
+    while split_of_content(kind, content) != split:
         content = _content(kind, template, rng)
-        while split_of_content(kind, content) != split:
-            content = _content(kind, template, rng)
-        found.append(Prompt(fill(template, content), kind, customer.name, split))
-    return found
+    return Prompt(fill(template, content), kind, customer.name, split), content
 
 
 def fill(template: str, content: dict[str, str]) -> str:
@@ -135,9 +137,9 @@ def _content(kind: str, template: str, rng: np.random.Generator) -> dict[str, st
     if "TOPIC" in slots:
         found["TOPIC"] = _topic(rng)
     if "NOUN" in slots:
-        found["NOUN"] = " ".join(noun_phrase(pick(tuple(THINGS), rng), "a"))
+        found["NOUN"] = " ".join(kind_phrase(pick(tuple(THINGS), rng)))
     if "GROUP" in slots:
-        found |= _list(rng)
+        found |= _list(rng, qualified="QUALITY" in slots, spared="AVOID" in slots)
     if "LIMIT" in slots:
         found["LIMIT"] = pick(NUMBERS[1:3] if "TOPIC" in slots else NUMBERS[:3], rng)
         if found["LIMIT"] != "one":
@@ -156,15 +158,16 @@ def _topic(rng: np.random.Generator) -> str:
     thing, pet = " ".join(noun_phrase(pick(WANTED, rng), "a")), " ".join(noun_phrase(pick(PETS, rng), "a"))
     where = " ".join(place_phrase(pick(tuple(PLACES), rng)))
     forms = (hero, f"{hero} and {thing}", f"{hero} and {thing}", f"{hero} and {friend}", f"{hero} and {pet}",
-             f"{hero} {where}", pet, f"{pet} {where}", f"{hero} and {thing} {where}", f"{hero} and {friend} {where}")  # fmt: skip
+             f"{hero} {where}", pet, f"{pet} {where}", f"{hero} and {thing} {where}",
+             f"{hero} and {friend} {where}")  # fmt: skip
     return pick(forms, rng)
 
 
-def _list(rng: np.random.Generator) -> dict[str, str]:
+def _list(rng: np.random.Generator, *, qualified: bool, spared: bool) -> dict[str, str]:
     while True:
-        group = pick([group for group in PLURAL], rng)
+        group = pick(list(PLURAL), rng)
         quality = ""
-        if group in ("animal", "bird", "insect") and rng.random() < 0.5:
+        if qualified and group in ("animal", "bird", "insect") and rng.random() < 0.5:
             quality = pick(
                 [f"that can {skill}" for skill in ("fly", "swim", "run", "climb", "walk", "jump")]
                 + [
@@ -172,9 +175,9 @@ def _list(rng: np.random.Generator) -> dict[str, str]:
                 ],
                 rng,
             )
-        elif group not in ("job", "color", "room", "place", "name") and rng.random() < 0.5:
+        elif qualified and group not in ("job", "color", "room", "place", "name") and rng.random() < 0.5:
             quality = f"that are {pick((*COLORS, *TRAITS), rng)}"
-        most = min(5, len(true_members(group, quality.removeprefix("that "))))
+        most = min(5, len(true_members(group, quality.removeprefix("that "))) - spared)
         if most >= 2:
             number = int(rng.integers(2, most + 1))
             return {"NUMBER": NUMBERS[number - 1], "GROUP": PLURAL[group], "QUALITY": quality}
@@ -283,7 +286,7 @@ def _classify_noun(rng: np.random.Generator) -> dict[str, str]:
     wrong = pick([g for g in groups if g != right and not any(right in r and g in r for r in related)], rng)
     labels = [right, wrong] if rng.random() < 0.5 else [wrong, right]
     a, b = (" ".join(noun_phrase(label, "a")) for label in labels)
-    return {"NOUN": " ".join(noun_phrase(noun, "a")), "LABEL": a, "OTHER": b}
+    return {"NOUN": " ".join(kind_phrase(noun)), "LABEL": a, "OTHER": b}
 
 
 def _classify_text(rng: np.random.Generator) -> dict[str, str]:
@@ -308,23 +311,26 @@ def _classify_text(rng: np.random.Generator) -> dict[str, str]:
 
 
 def _chat(rng: np.random.Generator) -> dict[str, str]:
-    thing = pick(WANTED, rng)
+    thing, fragile = pick(WANTED, rng), pick(FRAGILE, rng)
     friend, form = pick(NAMES, rng), int(rng.integers(7))
     news: tuple[str, ...] = ()
     if form <= 1:
-        news = (f"i lost my {thing} .", f"i broke my {thing} .", f"i am sad because i lost my {thing} .",
-                f"{friend} took my {thing} .", f"{friend} broke my {thing} .", f"i am worried about my {thing} .")  # fmt: skip
+        news = (f"i lost my {thing} .", f"i broke my {fragile} .", f"i am sad because i lost my {thing} .",
+                f"{friend} took my {thing} .", f"{friend} broke my {fragile} .",
+                f"i am worried because i lost my {thing} .")  # fmt: skip
     elif form <= 3:
         item = " ".join(noun_phrase(thing, "a"))
         news = (f"i bought {item} .", f"i found my {thing} .", f"{friend} gave {item} to me .",
-                f"i am happy because i found my {thing} .", f"i am glad because {friend} gave {item} to me .")  # fmt: skip
+                f"i am happy because i found my {thing} .",
+                f"i am glad because {friend} gave {item} to me .")  # fmt: skip
     elif form == 4:
         mood_ = pick(("sad", "angry", "tired", "scared", "lonely", "happy", "glad", "proud", "excited"), rng)
         news = (f"i am {mood_} today .", f"i am very {mood_} .")
     elif form == 5:
         noun = pick(PETS, rng)
-        what = " ".join(noun_phrase(noun, "a"))
-        news = (f"what does {what} eat ?", f"where does {what} live ?", f"can {what} {pick(('fly', 'swim', 'climb'), rng)} ?",
+        what = " ".join(kind_phrase(noun))
+        news = (f"what does {what} eat ?", f"where does {what} live ?",
+        f"can {what} {pick(('fly', 'swim', 'climb'), rng)} ?",
                 f"what is {what} ?")  # fmt: skip
     else:
         news = (

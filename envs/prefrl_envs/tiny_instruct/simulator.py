@@ -1,5 +1,7 @@
 """Follows a text: who is where, who has what, what is eaten, and where the text contradicts itself or the world."""
 
+from typing import Any
+
 from prefrl_envs.tiny_instruct.clauses import HOLE, Clause
 from prefrl_envs.tiny_instruct.lexicon import (
     BAD_FEELINGS,
@@ -36,7 +38,7 @@ class Context:
                 return None
             subject = self.meant[subject[0]]
         self._note(subject)
-        found = {}
+        found = dict[str, Any]()
         for part in ("object", "target", "company"):
             word = getattr(clause, part)
             if word in ("she", "he", "it"):
@@ -102,7 +104,11 @@ class World:
         verb, problems = VERBS[clause.verb], []
         takes = verb.takes
         kind = category(clause.object)
-        if (takes and kind and kind not in takes) or (verb.frame == "person" and kind and kind not in _LIVING) or (clause.verb == "eat" and kind in _LIVING and category(clause.subject[0]) in ("person", "")):
+        if (
+            (takes and kind and kind not in takes)
+            or (verb.frame == "person" and kind and kind not in _LIVING)
+            or (clause.verb == "eat" and kind in _LIVING and category(clause.subject[0]) in ("person", ""))
+        ):
             problems.append("sense")
         subject = category(clause.subject[0])
         if verb.frame != "be" and subject and subject not in _LIVING:

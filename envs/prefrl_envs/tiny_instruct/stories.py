@@ -1,6 +1,7 @@
 """Invents what happens: plots of a few events that hang together, and tells them with pronouns and small words."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -26,10 +27,17 @@ from prefrl_envs.tiny_instruct.simulator import Context, World
 CONTAINERS = members("container")
 MOVABLE = tuple(n for n, t in THINGS.items() if t.category in VERBS["take"].takes and t.category != "container")
 WANTED = tuple(n for n, t in THINGS.items() if t.category in VERBS["buy"].takes and t.category != "container")
-BREAKABLE = tuple(n for n, t in THINGS.items() if t.category in VERBS["fix"].takes)
+# What breaks if it falls, and can be fixed.
+FRAGILE = (
+    "kite", "doll", "robot", "puppet", "bike", "sled", "wagon", "truck", "box", "basket", "bucket", "drawer",
+    "chest", "drill", "ladder", "rake", "shovel", "piano", "guitar", "drum", "flute", "violin", "trumpet",
+)  # fmt: skip
 EATABLE = tuple(n for n, t in THINGS.items() if t.category in ("fruit", "vegetable", "food"))
+BEVERAGES = members("beverage")
 PETS = tuple(n for n, t in THINGS.items() if t.category in ("animal", "bird"))
-_REST = ("sleep", "laugh", "smile", "sing", "dance", "rest", "work", "play", "wait", "cry")
+# How who gets something feels, and who loses or lacks it; others of these feelings are for other reasons.
+_PLEASED = tuple(feeling for feeling in GOOD_FEELINGS if feeling not in ("proud", "calm"))
+_DISPLEASED = tuple(feeling for feeling in BAD_FEELINGS if feeling not in ("tired", "scared", "lonely"))
 
 
 def pick(options: tuple[str, ...] | list[str], rng: np.random.Generator) -> str:
@@ -63,12 +71,12 @@ def plot(cast: Cast, rng: np.random.Generator) -> list[Clause]:
     return list(fitting[int(rng.integers(len(fitting)))](cast, rng))
 
 
-def _do(hero: str, verb: str, thing: str = "", **more: object) -> Clause:
-    return Clause((hero,), verb, thing, **more)  # type: ignore[arg-type]
+def _do(hero: str, verb: str, thing: str = "", **more: Any) -> Clause:
+    return Clause((hero,), verb, thing, **more)
 
 
 def _feel(who: str, good: bool, rng: np.random.Generator) -> Clause:
-    return _do(who, "be", traits=(pick(GOOD_FEELINGS if good else BAD_FEELINGS, rng),))
+    return _do(who, "be", traits=(pick(_PLEASED if good else _DISPLEASED, rng),))
 
 
 def _wish(c: Cast, rng: np.random.Generator) -> Iterator[Clause]:
@@ -116,16 +124,17 @@ def _hide(c: Cast, rng: np.random.Generator) -> Iterator[Clause]:
 
 
 def _meal(c: Cast, rng: np.random.Generator) -> Iterator[Clause]:
-    food = c.thing if c.given["thing"] else pick(EATABLE, rng)
-    yield _do(c.hero, "be", traits=("hungry",))
+    food = c.thing if c.given["thing"] else pick((*EATABLE, *BEVERAGES), rng)
+    drink = food in BEVERAGES
+    yield _do(c.hero, "be", traits=("thirsty" if drink else "hungry",))
     yield _do(c.hero, "go", place=c.place if c.given["place"] else pick(("kitchen", "garden", "market"), rng))
     yield _do(c.hero, pick(("take", "find"), rng), food, det="a")
-    yield _do(c.hero, "eat", food)
+    yield _do(c.hero, "drink" if drink else "eat", food)
     yield _do(c.hero, "sleep") if rng.random() < 0.3 else _feel(c.hero, True, rng)
 
 
 def _broken(c: Cast, rng: np.random.Generator) -> Iterator[Clause]:
-    thing = c.thing if c.given["thing"] else pick(BREAKABLE, rng)
+    thing = c.thing if c.given["thing"] else pick(FRAGILE, rng)
     yield _do(c.hero, "go", place=c.place)
     yield _do(c.hero, "break", thing, det="a")
     yield _do(c.hero, "cry") if rng.random() < 0.3 else _feel(c.hero, False, rng)
@@ -152,8 +161,9 @@ def _day(c: Cast, rng: np.random.Generator) -> Iterator[Clause]:
     if c.given["thing"]:
         yield _do(c.hero, "see", c.thing, det="a")
         yield _do(c.hero, pick(("like", "love", "watch"), rng), c.thing)
-    yield _do(c.hero, "be", traits=(pick(("tired", "hungry", "thirsty"), rng),))
-    yield _do(c.hero, pick(("rest", "sleep"), rng))
+    tired = rng.random() < 0.5
+    yield _do(c.hero, "be", traits=("tired",)) if tired else _feel(c.hero, True, rng)
+    yield _do(c.hero, pick(("rest", "sleep") if tired else ("smile", "sing", "dance", "laugh"), rng))
 
 
 def _moves(c: Cast, rng: np.random.Generator) -> Iterator[Clause]:
@@ -168,30 +178,33 @@ def _moves(c: Cast, rng: np.random.Generator) -> Iterator[Clause]:
     yield _do(c.hero, pick(("smile", "rest", "sing", "laugh"), rng))
 
 
-_FOR_ANIMALS = (_meal, _trip, _day)
+_Plan = Callable[[Cast, np.random.Generator], Iterator[Clause]]
+_FOR_ANIMALS: tuple[_Plan, ...] = (_meal, _trip, _day)
 
 
 def _movable(c: Cast) -> bool:
     return c.thing in MOVABLE or not c.given["thing"]
 
 
-_PLANS = (
+_PLANS: tuple[tuple[_Plan, Callable[[Cast], bool]], ...] = (
     (_wish, lambda c: c.thing in WANTED),
     (_lost, lambda c: c.thing in MOVABLE),
     (_gift, lambda c: c.thing in MOVABLE),
     (_hide, lambda c: c.thing in MOVABLE),
     (_moves, lambda c: c.thing in MOVABLE),
-    (_meal, lambda c: not c.given["friend"] and (not c.given["thing"] or c.thing in EATABLE)),
-    (_broken, lambda c: not c.given["thing"] or c.thing in BREAKABLE),
+    (_meal, lambda c: not c.given["friend"] and (not c.given["thing"] or c.thing in (*EATABLE, *BEVERAGES))),
+    (_broken, lambda c: not c.given["thing"] or c.thing in FRAGILE),
     (_trip, lambda c: not c.given["thing"] or c.thing in PETS),
     (_day, lambda c: not c.given["friend"]),
 )
 
 
-def invent(rng: np.random.Generator, length: int = 0, **given: str) -> list[Clause]:
+def invent(
+    rng: np.random.Generator, length: int = 0, *, hero: str = "", friend: str = "", thing: str = "", place: str = ""
+) -> list[Clause]:
     """Events without a contradiction about what is given (hero, friend, thing, place), the first `length` if set."""
     while True:
-        events = plot(Cast(rng, **given), rng)
+        events = plot(Cast(rng, hero, friend, thing, place), rng)
         world = World()
         if not any(world.tell(event) for event in events):
             return events[:length] if length else events
@@ -199,7 +212,8 @@ def invent(rng: np.random.Generator, length: int = 0, **given: str) -> list[Clau
 
 def narrate(events: list[Clause], rng: np.random.Generator, *, joined: float = 0.3, leads: float = 0.3) -> list[str]:
     """The events in sentences: pronouns for who is known, `a` before what is new, some sentences joined by `and`."""
-    context, known, said, last, open_ = Context(), set[str](), list[list[str]](), ("",), False
+    context, known, said, open_ = Context(), set[str](), list[list[str]](), False
+    last: tuple[str, ...] = ()
     for i, event in enumerate(events):
         clause = _with_determiner(event, known)
         same = event.subject == last

@@ -6,6 +6,7 @@ from prefrl_envs.tiny_instruct.clauses import HOLE, Clause
 from prefrl_envs.tiny_instruct.lexicon import (
     BAD_FEELINGS,
     GOOD_FEELINGS,
+    MASS,
     PLURAL,
     THINGS,
     category,
@@ -14,6 +15,7 @@ from prefrl_envs.tiny_instruct.lexicon import (
 from prefrl_envs.tiny_instruct.parsing import parse
 from prefrl_envs.tiny_instruct.reading import Reading
 from prefrl_envs.tiny_instruct.simulator import covers, true_of
+from prefrl_envs.tiny_instruct.tasks import Task
 
 _GOOD = frozenset(["find", "buy", "laugh", "smile", "sing", "dance", "thank", "fix", "give"])
 _BAD = frozenset(["lose", "break", "cry"])
@@ -79,6 +81,23 @@ def subjects(text: str) -> tuple[str, ...]:
     if kinds & {"fruit", "vegetable"}:
         kinds.add("food")
     return tuple(PLURAL[kind] for kind in _COUNTED if kind in kinds and kind in PLURAL)
+
+
+def right_labels(task: Task) -> tuple[str, ...]:
+    """Which of the two labels are true: mostly one, but there may be none."""
+    return tuple(label for label in task.labels if _is_label(task, label.split()[-1]))
+
+
+def _is_label(task: Task, word: str) -> bool:
+    if task.noun:
+        thing = THINGS[task.noun]
+        kinds = {thing.category} | ({"food"} if thing.category in ("fruit", "vegetable") else set())
+        kinds |= {"animal"} if thing.category in ("bird", "insect") else set()
+        return word in kinds | {thing.color, thing.trait}
+    if word in ("happy", "sad"):
+        tone = mood(task.paragraph)
+        return tone > 0 if word == "happy" else tone < 0
+    return word in subjects(task.text)
 
 
 def answers(question: Clause, reading: Reading) -> tuple[frozenset[str], ...]:
@@ -166,6 +185,12 @@ def _news(clauses: tuple[Clause, ...]) -> list[Demand]:
     return []
 
 
+_USES = {
+    "fruit": "eat", "vegetable": "eat", "food": "eat", "beverage": "drink", "garment": "wear", "print": "read",
+    "vehicle": "ride", "tool": "use", "container": "open", "toy": "buy", "flower": "find",
+}  # what one does with a thing of a category  # fmt: skip
+
+
 def facts(noun: str) -> list[Clause]:
     """All that the world knows of a kind of thing."""
     thing = THINGS[noun]
@@ -175,9 +200,9 @@ def facts(noun: str) -> list[Clause]:
         found.append(of._replace(object=thing.category))
     found.append(of._replace(verb="live" if thing.skill else "be", place=thing.place))
     if thing.skill:
-        found += [of._replace(verb="eat", object=thing.food), of._replace(verb=thing.skill, tense="can")]
-    use = {"fruit": "eat", "vegetable": "eat", "food": "eat", "beverage": "drink", "garment": "wear", "print": "read",
-           "vehicle": "ride", "tool": "use", "container": "open", "toy": "buy", "flower": "find"}.get(thing.category)  # fmt: skip
+        food = of._replace(verb="eat", object=thing.food, det="" if thing.food in MASS else "a")
+        found += [food, of._replace(verb=thing.skill, tense="can")]
+    use = _USES.get(thing.category)
     if use:
         found.append(Clause(("you",), use, noun, tense="can", det="a"))
     assert all(true_of(fact) for fact in found), noun
