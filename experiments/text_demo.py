@@ -38,7 +38,7 @@ class Scale:
     prompts: int = 4_000
     test: int = 500
     pretraining_epochs: int = 4
-    labels: int = 2_000
+    labels: int = 4_000
     answers: int = 30_720
     hidden: int = 96
     layers: int = 4
