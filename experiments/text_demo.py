@@ -38,7 +38,7 @@ class Scale:
     prompts: int = 4_000
     test: int = 500
     pretraining_epochs: int = 4
-    labels: int = 2_000
+    labels: int = 4_000
     answers: int = 30_720
     hidden: int = 96
     layers: int = 4
@@ -91,7 +91,7 @@ def run(seed: int, scale: Scale, folder: Path) -> dict[str, Any]:
     data = folder / "data"
     make_data(data, scale, seed)
     shape = ["--layers", scale.layers, "--hidden", scale.hidden, "--block", 250, "--context", 256]
-    made = ["--epochs", scale.pretraining_epochs, "--seed", seed]
+    made = ["--epochs", scale.pretraining_epochs, "--batch-size", 8, "--seed", seed]
     prefrl("pretrain", "--documents", data / "documents.jsonl", "--out", folder / "base", *shape, *made)
     shown = ["--data", data / "demonstrations.jsonl", "--seed", seed]
     prefrl("sft", "--model", folder / "base", *shown, "--epochs", 10, "--out", folder / "sft")
