@@ -166,6 +166,7 @@ def test_a_right_answer_has_score_one_and_others_less_in_order(kind: str) -> Non
 def test_copies_padding_repetition_garbage_and_missing_ends_cost_much(kind: str) -> None:
     prompt, (best, *_), _ = EXAMPLES[kind]
     assert gold(prompt, prompt) < 0.15
+    assert gold(prompt, f"{prompt} {best}") < 0.4
     assert gold(prompt, f"{best} {best}") < 0.3
     assert gold(prompt, " ".join(["the"] * 20)) < 0.05
     assert gold(prompt, best.rsplit(" ", 1)[0]) < 0.45
