@@ -112,7 +112,7 @@ def test_weight_decay_keeps_validation_loss_in_proportion() -> None:
     assert adapt_weight_decay(0.12, 1.09, 1.2) == pytest.approx(0.1)
     for ratio in (1.1, 1.3, 1.5):
         assert adapt_weight_decay(0.1, ratio, 1.2) == 0.1
-    assert adapt_weight_decay(10.0, 9.0, 1.2) == 10.0  # the bounds
+    assert adapt_weight_decay(3.0, 9.0, 1.2) == 3.0  # the bounds
     assert adapt_weight_decay(1e-4, 0.5, 1.2) == 1e-4
 
 
