@@ -99,7 +99,7 @@ def keyboard(
         return tuple(told), lambda held: _continuous(space, axes, held)
     size = space.n if isinstance(space, spaces.Discrete) else int(np.prod(space.shape or (0,)))
     kind = "actions to choose from" if isinstance(space, spaces.Discrete) else "joints to move at once"
-    raise PrefrlError(f"{task.name} has {size} {kind}: too many to drive by keys, so there is no practice here.")
+    raise PrefrlError(f"{task.name} has {size} {kind}: too many to drive by keys.")
 
 
 def _discrete(keys: Mapping[str, int], held: frozenset[str], last: list[int]) -> int:
