@@ -13,7 +13,7 @@ demo: .venv/installed
 	@$(BIN)/prefrl report $(DEMO)
 	@$(BIN)/prefrl watch $(DEMO)
 
-# A language model from nothing to an assistant; a quarter of an hour. Interrupted, it goes on where it was.
+# A language model from nothing to an assistant. Interrupted, it goes on where it was.
 demo-text: .venv/installed-text
 	@$(BIN)/python experiments/text_demo.py run 0
 

@@ -34,13 +34,13 @@ class Scale:
     """How much of everything."""
 
     documents: int = 20_000
-    demonstrations: int = 3_000
+    demonstrations: int = 4_000
     prompts: int = 4_000
     test: int = 500
-    pretraining_epochs: int = 4
-    labels: int = 2_000
+    pretraining_epochs: int = 5
+    labels: int = 8_000
     answers: int = 30_720
-    hidden: int = 96
+    hidden: int = 128
     layers: int = 4
 
 
@@ -91,15 +91,15 @@ def run(seed: int, scale: Scale, folder: Path) -> dict[str, Any]:
     data = folder / "data"
     make_data(data, scale, seed)
     shape = ["--layers", scale.layers, "--hidden", scale.hidden, "--block", 250, "--context", 256]
-    made = ["--epochs", scale.pretraining_epochs, "--seed", seed]
+    made = ["--epochs", scale.pretraining_epochs, "--batch-size", 8, "--seed", seed]
     prefrl("pretrain", "--documents", data / "documents.jsonl", "--out", folder / "base", *shape, *made)
     shown = ["--data", data / "demonstrations.jsonl", "--seed", seed]
-    prefrl("sft", "--model", folder / "base", *shown, "--epochs", 10, "--out", folder / "sft")
+    prefrl("sft", "--model", folder / "base", *shown, "--epochs", 6, "--out", folder / "sft")
     prefrl(
         *("train", "--model", folder / "sft", "--prompts", data / "train.jsonl", "--gold", GOLD),
         *("--evaluation", data / "test.jsonl", "--labels", scale.labels, "--steps", scale.answers, "--seed", seed),
-        *("--oracle-beta", 4, "--demonstrations", data / "demonstrations.jsonl", "--most-tokens", MOST_TOKENS),
-        *("--learning-rate", 5e-4, "--out", folder / "ppo"),
+        *("--demonstrations", data / "demonstrations.jsonl", "--most-tokens", MOST_TOKENS),
+        *("--upfront", 0.5, "--kl-coefficient", 0.2, "--fit-epochs", 3, "--out", folder / "ppo"),
     )
     for arm in ARMS:
         model = folder / ("base" if arm == "few-shot" else arm)

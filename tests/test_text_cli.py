@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow
 import pytest
 from pyarrow import parquet
-from text_worlds import tiny
+from text_worlds import WORDS, tiny
 
 from prefrl.commands import main
 from prefrl.runs import Run, newest_checkpoint
@@ -301,6 +301,21 @@ def test_a_store_of_another_tokenizer_is_refused(
     store = tmp_path / "run" / "preferences.db"
     assert text("reward", "--model", tmp_path / "other", "--data", store, "--out", tmp_path / "r", *QUICK) == 2
     assert "was written with another tokenizer" in capsys.readouterr().err
+
+
+def test_judges_in_the_loop(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One that does not know A from B, and one that always says the same; the agreement with gold is said first."""
+    save_model(tiny(words=WORDS), tmp_path / "blind")
+    save_model(tiny(words=[*WORDS, "A", "B"], spread=6.0), tmp_path / "stubborn")
+    assert train(files, tmp_path / "run", "--labeler", f"judge:{tmp_path / 'blind'}") == 2
+    assert "cannot tell ' A' from ' B' by their first token" in capsys.readouterr().err
+    judge = ["--labeler", f"judge:{tmp_path / 'stubborn'}"]
+    small = ["--steps", 32, "--batch-size", 32, "--minibatch-size", 16, "--batches", 1, "--most-tokens", 8]
+    given = ["--model", files / "model", "--prompts", files / "prompts.jsonl", "--gold", GOLD, "--labels", 64]
+    assert text("train", *given, *judge, *small, "--out", tmp_path / "run", *QUICK) == 2
+    shown = capsys.readouterr()
+    assert "agrees with the gold standard on" in shown.out
+    assert "in both orders" in shown.err
 
 
 def test_a_template_is_saved_with_the_model(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,7 +42,7 @@ FIT = FitConfig(first_epochs=3, updates=5, batch_size=8, learning_rate=2e-3, ada
 def likes_low(batch: SegmentBatch) -> Tensor:
     """A reward that needs no fitting: count_gold by tokens, at the last one."""
     low = (batch.act < 8) & (batch.act > 2)
-    total = ((4.0 * low - 1.0) * (batch.mask & (batch.act > 2))).sum(dim=1) / 8
+    total = ((4.0 * low - 1.0) * (batch.mask & (batch.act != 2))).sum(dim=1) / 8  # 2 is the end
     last = torch.arange(batch.mask.shape[1]) == batch.mask.sum(dim=1, keepdim=True) - 1
     return total[:, None] * last
 

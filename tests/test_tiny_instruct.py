@@ -166,6 +166,7 @@ def test_a_right_answer_has_score_one_and_others_less_in_order(kind: str) -> Non
 def test_copies_padding_repetition_garbage_and_missing_ends_cost_much(kind: str) -> None:
     prompt, (best, *_), _ = EXAMPLES[kind]
     assert gold(prompt, prompt) < 0.15
+    assert gold(prompt, f"{prompt} {best}") < 0.4
     assert gold(prompt, f"{best} {best}") < 0.3
     assert gold(prompt, " ".join(["the"] * 20)) < 0.05
     assert gold(prompt, best.rsplit(" ", 1)[0]) < 0.45
@@ -186,7 +187,7 @@ def test_the_parts_of_the_score_name_what_is_wrong() -> None:
     assert gold(prompt, "in the box . in the park .") == pytest.approx(0.1 + 0.9 * 0.5 * 0.5)
 
 
-def test_a_contradiction_costs_and_two_cost_more() -> None:
+def test_a_contradiction_halves_the_truth() -> None:
     prompt = "tell me a story about anna ."
     good = "anna was in the park . she found a ball . she gave the ball to ben ."
     once = "anna was in the park . she found a ball . she gave the ball to ben . anna hid the ball in the box ."
@@ -305,8 +306,11 @@ def test_breaking_a_constraint_lowers_the_score(asked: list[Prompt], shown: list
     assert broken > 20
 
 
-def test_splits_share_no_customer_no_template_and_no_prompt() -> None:
-    drawn = {split: prompts(500, np.random.default_rng(4), split) for split in SPLITS}
+def test_splits_share_no_customer_no_template_no_content_and_no_prompt() -> None:
+    rng = np.random.default_rng(4)
+    both = {split: [draw(rng, split) for _ in range(400)] for split in SPLITS}
+    drawn = {split: [prompt for prompt, _ in found] for split, found in both.items()}
+    about = {split: {(p.kind, *sorted(slots.items())) for p, slots in found} for split, found in both.items()}
     seen = {
         split: {
             template
@@ -321,6 +325,7 @@ def test_splits_share_no_customer_no_template_and_no_prompt() -> None:
         a, b = drawn[one], drawn[other]
         assert not {prompt.customer for prompt in a} & {prompt.customer for prompt in b}
         assert not {prompt.text for prompt in a} & {prompt.text for prompt in b}
+        assert not about[one] & about[other]
         assert not seen[one] & seen[other]
     assert {prompt.kind for prompt in drawn["test"]} == set(KINDS)
 
@@ -376,7 +381,8 @@ def test_a_slip_is_mended() -> None:
     assert mend(("anna", "went", "to", "park", ".")) == (whole, 0.5)
     assert mend(("anna", "went", "to", "the", "the", "park", ".")) == (whole, 0.5)
     assert mend(("anna", "went", "to", "the", "park")) == (whole, 0.5)
-    assert mend(("park", "the", "to", "went", ".")) == (None, pytest.approx(0.4 * 1 / 5))
+    # `anna went` is understood, 2 words of 5
+    assert mend(("anna", "went", "to", "went", ".")) == (None, pytest.approx(0.4 * 2 / 5))
 
 
 def test_people_agree_as_often_as_people_do() -> None:

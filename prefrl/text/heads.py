@@ -19,7 +19,9 @@ class TrunkReward(nn.Module):
 
     InstructGPT, section 3.5: the layer over the vocabulary gives way to a projection to a scalar, N(0, 1 / (H + 1)) at
     first (Stiennon et al. 2020). Members share one trunk, or each has its own (`trunks` = `members`), which costs as
-    many times the work and lets members disagree on more than their heads. Results lie where the batch lies.
+    many times the work and lets members disagree on more than their heads. On a shared trunk nothing is held out: what
+    is outside of one member's bag shapes the trunk through the others, and `fit` validates too kindly. Results lie
+    where the batch lies.
     """
 
     def __init__(self, lm: LanguageModel, *, members: int, trunks: int = 1, generator: torch.Generator) -> None:

@@ -194,8 +194,9 @@ def _description(task: Task, rng: np.random.Generator) -> str:
 def _story(task: Task, rng: np.random.Generator) -> str:
     people = [who for who in task.topic if who in NAMES]
     others = [what for what in task.topic if what not in NAMES]
-    hero, friend = (people or others or [""])[0], people[1] if len(people) > 1 else ""
-    thing = others[0] if people and others else ""
+    able = people or [what for what in others if category(what) in ("animal", "bird")]
+    hero, friend = able[0] if able else "", people[1] if len(people) > 1 else ""
+    thing = next((what for what in others if what != hero), "")
     wanted = {*task.topic, *([task.place] if task.place else [])}
     tales = []
     for _ in range(_TRIES):

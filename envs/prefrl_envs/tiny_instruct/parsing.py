@@ -1,6 +1,6 @@
 """Reads a sentence back into clauses: the exact inverse of how they are put into words, for any words at all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -348,7 +348,7 @@ def _parse(words: tuple[str, ...]) -> tuple[Sentence | None, int]:
     if (phrase := act(words)) is not None:
         return Sentence("act", act=phrase[0], slots=phrase[1]), len(words)
     furthest = 0
-    for read in _READINGS.get(mark, ()):
+    for read in _readings(body, mark):
         reader = _Reader(body)
         try:
             return read(reader), len(words)
@@ -357,18 +357,22 @@ def _parse(words: tuple[str, ...]) -> tuple[Sentence | None, int]:
     return None, furthest
 
 
-_READINGS: dict[str, tuple[Callable[[_Reader], Sentence], ...]] = {
-    "?": (lambda reader: Sentence("question", (reader.question(),)),),
-    **dict.fromkeys(
-        (".", "!"),
-        (
-            lambda reader: Sentence("clause", reader.sentence()),
-            lambda reader: Sentence("fragment", items=reader.fragment()),
-        ),
-    ),
-}
+def _readings(body: tuple[str, ...], mark: str) -> Iterator[Callable[[_Reader], Sentence]]:
+    """The ways in which words with that mark may be understood; a statement has a verb, a fragment has none."""
+    if mark == "?":
+        yield lambda reader: Sentence("question", (reader.question(),))
+    elif mark in _MARKS:
+        if not _VERBAL.isdisjoint(body):
+            yield lambda reader: Sentence("clause", reader.sentence())
+        if _ONLY_VERBAL.isdisjoint(body):
+            yield lambda reader: Sentence("fragment", items=reader.fragment())
+
+
+_MARKS = (".", "!", "?")
+_VERBAL = frozenset((*_FORMS, *_BE, *_AUXILIARIES))
+_ONLY_VERBAL = _VERBAL - _TRAITS - _NOUNS - _FEELINGS - _KINDS
 # Which small words may be missing, and how far behind the last word that was understood.
-_SMALL_WORDS = ("the", "a", "an", "is", "was", "are", "am", "i", "you", "to", "in", "at", "on", "and", ",")
+_SMALL_WORDS = ("the", "is", "are", "am", "i", "you", "to", "in", "on", "and", ",")
 
 _INSERTED = (("the", 1), *((small, 0) for small in _SMALL_WORDS))
 
@@ -380,7 +384,7 @@ def mend(words: tuple[str, ...]) -> tuple[Sentence | None, float]:
     1 for a sentence of the language; 0.5 if a word too many, a small word too few or a missing final mark is all that
     is wrong; less than 0.4 for another, by how far it can be understood.
     """
-    marked = words[-1] in _READINGS
+    marked = words[-1] in _MARKS
     read, at = _parse(words if marked else (*words, "."))
     if read is not None:
         return read, 1.0 if marked else 0.5
@@ -397,7 +401,7 @@ def split(words: list[str]) -> list[tuple[str, ...]]:
     """Sentences with their final marks; the last may lack one."""
     found, start = [], 0
     for i, word in enumerate(words):
-        if word in (".", "!", "?"):
+        if word in _MARKS:
             found.append(tuple(words[start : i + 1]))
             start = i + 1
     if start < len(words):

@@ -2,8 +2,8 @@
 
 gold = form * (0.1 * grammar + 0.9 * instruction * constraint * relevance * s(grammar) * s(truth) * s(entities)) with
 s(x) = 0.3 + 0.7 x. Nearly right answers earn a part of the instruction, so the score is graded. Length is no shortcut:
-empty answers have form 0; unfinished and repeated ones lose form, padded ones relevance (and where one sentence is
-wanted, the instruction is the mean over sentences).
+empty answers have form 0; unfinished, repeated and copied ones lose form, padded ones relevance (and where one sentence
+is wanted, the instruction is the mean over sentences).
 """
 
 from collections.abc import Callable, Set
@@ -55,7 +55,7 @@ class Assessment:
     truth: float  # falls by half with every contradiction, in itself, with the paragraph or with the world
     entities: float  # share of the named people, things and places that the task allows
     relevance: float  # share of the sentences that serve the task
-    form: float  # not empty, unfinished, repeated or endless
+    form: float  # not empty, unfinished, repeated, endless or the instruction said again
     tokens: int  # length, for who has a taste for it
 
     @property
@@ -88,15 +88,23 @@ def assess(prompt_text: str, answer: str) -> Assessment:
         truth=0.5 ** float(_falsehoods(task, reading)),
         entities=len(named & _allowed(task, prompt_text, named)) / len(named) if named else 1.0,
         relevance=serving / len(reading.sentences),
-        form=_form(reading, tokens),
+        form=_form(task, prompt_text, reading, tokens),
         tokens=tokens,
     )
 
 
-def _form(reading: Reading, tokens: int) -> float:
+def _form(task: Task, prompt: str, reading: Reading, tokens: int) -> float:
     distinct = len(set(reading.sentences)) / len(reading.sentences)
     finished = 1.0 if reading.sentences[-1][-1] in (".", "!", "?") else 0.4
-    return distinct**2 * finished * min(1.0, _MOST_TOKENS / tokens) ** 2
+    echoed = any(_echoes(task, prompt, *said) for said in zip(reading.sentences, reading.parsed, strict=True))
+    return distinct**2 * finished * (0.4 if echoed else 1.0) * min(1.0, _MOST_TOKENS / tokens) ** 2
+
+
+def _echoes(task: Task, prompt: str, words: tuple[str, ...], parsed: Sentence | None) -> bool:
+    """Whether a sentence says the instruction or the customer's news again; a paragraph's words may be used."""
+    if parsed is None:
+        return len(words) > 3 and " ".join(words) in prompt
+    return words in task.message and parsed.act not in ("greet", "bye")
 
 
 def _constraint(task: Task, reading: Reading, answer: str) -> float:

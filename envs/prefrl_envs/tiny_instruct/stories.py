@@ -11,6 +11,7 @@ from prefrl_envs.tiny_instruct.lexicon import (
     FIRST_LEADS,
     GOOD_FEELINGS,
     LAST_LEADS,
+    MASS,
     MEN,
     NAMES,
     NEXT_LEADS,
@@ -26,6 +27,7 @@ from prefrl_envs.tiny_instruct.simulator import Context, World
 
 CONTAINERS = members("container")
 MOVABLE = tuple(n for n, t in THINGS.items() if t.category in VERBS["take"].takes and t.category != "container")
+PORTABLE = tuple(noun for noun in MOVABLE if noun not in MASS)  # water in a bag makes no story
 WANTED = tuple(n for n, t in THINGS.items() if t.category in VERBS["buy"].takes and t.category != "container")
 # What breaks if it falls, and can be fixed.
 FRAGILE = (
@@ -182,16 +184,12 @@ _Plan = Callable[[Cast, np.random.Generator], Iterator[Clause]]
 _FOR_ANIMALS: tuple[_Plan, ...] = (_meal, _trip, _day)
 
 
-def _movable(c: Cast) -> bool:
-    return c.thing in MOVABLE or not c.given["thing"]
-
-
 _PLANS: tuple[tuple[_Plan, Callable[[Cast], bool]], ...] = (
     (_wish, lambda c: c.thing in WANTED),
-    (_lost, lambda c: c.thing in MOVABLE),
+    (_lost, lambda c: c.thing in PORTABLE),
     (_gift, lambda c: c.thing in MOVABLE),
-    (_hide, lambda c: c.thing in MOVABLE),
-    (_moves, lambda c: c.thing in MOVABLE),
+    (_hide, lambda c: c.thing in PORTABLE),
+    (_moves, lambda c: c.thing in PORTABLE),
     (_meal, lambda c: not c.given["friend"] and (not c.given["thing"] or c.thing in (*EATABLE, *BEVERAGES))),
     (_broken, lambda c: not c.given["thing"] or c.thing in FRAGILE),
     (_trip, lambda c: not c.given["thing"] or c.thing in PETS),

@@ -204,7 +204,7 @@ def facts(noun: str) -> list[Clause]:
         found += [food, of._replace(verb=thing.skill, tense="can")]
     use = _USES.get(thing.category)
     if use:
-        found.append(Clause(("you",), use, noun, tense="can", det="a"))
+        found.append(Clause(("you",), use, noun, tense="can", det="" if noun in MASS else "a"))
     assert all(true_of(fact) for fact in found), noun
     return found
 
