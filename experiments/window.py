@@ -110,7 +110,7 @@ def screens(theme: str) -> Iterator[tuple[str, Screen]]:
     shown = PracticeScreen(driving.reset(), driving.keys, frozenset({"right", "up"}), "")
     yield "label-practice", replace(pair, practice=shown)
     driving.close()
-    why = "ant has 8 joints to move at once: too many to drive by keys, so there is no practice here."
+    why = "ant has 8 joints to move at once: too many to drive by keys."
     yield "label-no-practice", replace(pair, practice=PracticeScreen(None, (), frozenset(), why))
 
 

@@ -52,7 +52,7 @@ class Comparison:
 
     options: tuple[Segment, ...]  # K >= 2
     mu: tuple[float, ...]  # [K], sums to 1: (1, 0), (.5, .5), (.73, .27), (0, 1, 0, 0)
-    ranking: str = ""  # names the ranking that this is one pair of; its pairs are fitted together and count as one
+    ranking: str = ""  # names the ranking that this is a part of; its parts are fitted together and count as one
 
     def __post_init__(self) -> None:
         check_mu(self.mu, len(self.options))
@@ -143,16 +143,18 @@ def from_ranking(options: Sequence[Segment], ranks: Sequence[int]) -> list[Compa
 
     `ranks` gives each option's place as `Ranking` does. Without ties that is K - 1 choices. Options that share a place
     share one choice among all that remain, evenly, and leave together: (0, 0, 1) is the one choice (.5, .5, 0), and of
-    two options it is the paper's tie (.5, .5). A last place held by one option is no choice any more.
+    two options it is the paper's tie (.5, .5). A last place held by one option is no choice any more. The choices name
+    their ranking, so that they are fitted together.
     """
     if len(Ranking(tuple(ranks)).ranks) != len(options):
         raise ValueError(f"{len(ranks)} ranks do not rank {len(options)} options")
     order = sorted(range(len(options)), key=lambda i: ranks[i])  # stable, so ties stay in the order of the options
-    nested = []
+    nested: list[Comparison] = []
+    name = query_id([option.id for option in options])
     while len(order) > 1:
         best = sum(ranks[i] == ranks[order[0]] for i in order)
         mu = (1.0 / best,) * best + (0.0,) * (len(order) - best)
-        nested.append(Comparison(tuple(options[i] for i in order), mu))
+        nested.append(Comparison(tuple(options[i] for i in order), mu, ranking=name))
         order = order[best:]
     return nested
 
@@ -177,7 +179,8 @@ def choices(options: Sequence[Segment], judgments: Sequence[Judgment]) -> list[C
 def _mean(same: Sequence[Comparison]) -> Comparison:
     weights = [{option.id: w for option, w in zip(c.options, c.mu, strict=True)} for c in same]
     ids = [option.id for option in same[0].options]
-    return Comparison(same[0].options, tuple(sum(w[i] for w in weights) / len(weights) for i in ids))
+    mean = tuple(sum(w[i] for w in weights) / len(weights) for i in ids)
+    return Comparison(same[0].options, mu=mean, ranking=same[0].ranking)
 
 
 def ranked_pairs(options: Sequence[Segment], ranks: Sequence[float]) -> list[Comparison]:

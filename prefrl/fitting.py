@@ -93,7 +93,7 @@ def fit(
     """Fit all members at once, each to its own bootstrap sample; ends calibrated on the segments that were asked about.
 
     Minibatches are shared and weighted by how often each member's bag holds a comparison, so that one forward pass
-    serves all members, and those outside a bag give its validation loss for nothing. The pairs of one ranking stay in
+    serves all members, and those outside a bag give its validation loss for nothing. The parts of one ranking stay in
     one minibatch and one bag and weigh as one comparison, so that each option is scored once. No comparisons: nothing
     changes.
     """
@@ -159,7 +159,7 @@ def _index_and_answers(comparisons: Sequence[Comparison], place: dict[str, int])
 
 
 def _groups(rankings: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """[G, most] places of each ranking's pairs, -1 where it has fewer, and [N] each one's share in its ranking.
+    """[G, most] places of each ranking's parts, -1 where it has fewer, and [N] each one's share in its ranking.
 
     A comparison without a ranking is a group of its own.
     """

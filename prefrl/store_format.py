@@ -46,6 +46,21 @@ CREATE VIEW IF NOT EXISTS standing AS SELECT * FROM answers AS a WHERE withdrawn
 """
 _BY_TIME = "CREATE INDEX IF NOT EXISTS answers_by_time ON answers (answered_at)"
 
+
+def _append_only(table: str) -> tuple[str, ...]:
+    """Triggers that let rows be added to a table and nothing else."""
+    # INSERT OR REPLACE would delete without asking the trigger for that.
+    return tuple(
+        f"CREATE TRIGGER IF NOT EXISTS {table}_are_not_{done} BEFORE {when}\n"
+        f"    BEGIN SELECT RAISE(ABORT, '{table} are never {done}: add a newer one'); END"
+        for done, when in (
+            ("changed", f"UPDATE ON {table}"),
+            ("deleted", f"DELETE ON {table}"),
+            ("replaced", f"INSERT ON {table}\n    WHEN EXISTS (SELECT 1 FROM {table} WHERE sequence = NEW.sequence)"),
+        )
+    )
+
+
 SCHEMA = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS segments (
@@ -82,14 +97,7 @@ CREATE TABLE IF NOT EXISTS answers (
 CREATE INDEX IF NOT EXISTS answers_by_query ON answers (query);
 {_BY_TIME};
 {_STANDING};
-CREATE TRIGGER IF NOT EXISTS answers_are_not_changed BEFORE UPDATE ON answers
-    BEGIN SELECT RAISE(ABORT, 'answers are never changed: add a newer one'); END;
-CREATE TRIGGER IF NOT EXISTS answers_are_not_deleted BEFORE DELETE ON answers
-    BEGIN SELECT RAISE(ABORT, 'answers are never deleted: add a newer one'); END;
--- INSERT OR REPLACE would delete without asking the trigger above.
-CREATE TRIGGER IF NOT EXISTS answers_are_not_replaced BEFORE INSERT ON answers
-    WHEN EXISTS (SELECT 1 FROM answers WHERE sequence = NEW.sequence)
-    BEGIN SELECT RAISE(ABORT, 'answers are never replaced: add a newer one'); END;
+{";".join((*_append_only("answers"), *_append_only("checks")))};
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 COMMIT;
@@ -99,7 +107,15 @@ COMMIT;
 UPGRADES: dict[int, tuple[str, ...]] = {
     1: ("ALTER TABLE answers ADD COLUMN withdrawn INTEGER NOT NULL DEFAULT 0", _TRAINER),
     # Leases last two minutes: none is missed.
-    2: ("ALTER TABLE answers ADD COLUMN ranks TEXT", "DROP TABLE leases", _LEASES, _CHECKS, _BY_TIME, _STANDING),
+    2: (
+        "ALTER TABLE answers ADD COLUMN ranks TEXT",
+        "DROP TABLE leases",
+        _LEASES,
+        _CHECKS,
+        *_append_only("checks"),
+        _BY_TIME,
+        _STANDING,
+    ),
 }
 
 

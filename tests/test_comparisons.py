@@ -229,6 +229,8 @@ def test_several_answers_to_one_question_count_once() -> None:
     first, second, third = choices(s, [Ranking((0, 1, 2)), Ranking((1, 0, 2))])
     assert (numbers(first.options), first.mu) == ((0, 1, 2), (0.5, 0.5, 0))
     assert [(numbers(c.options), c.mu) for c in (second, third)] == [((1, 2), (1, 0)), ((0, 2), (1, 0))]
+    # What came of one question is fitted together: nothing held out from a member reaches it by another part.
+    assert {c.ranking for c in (first, second, third)} == {query_id([option.id for option in s])}
     alone = choices(s, [Ranking((2, 0, 1))])
     assert [(c.options, c.mu) for c in alone] == [(c.options, c.mu) for c in from_ranking(s, (2, 0, 1))]
 

@@ -1,5 +1,8 @@
 """`prefrl doctor`."""
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 
 from prefrl.commands import doctor
@@ -33,6 +36,23 @@ def test_two_pygames_overwrite_each_other():
     assert "uninstall" in doctor.window("2.6", "2.5").move
     assert doctor.window("2.6", None).mark == "note"
     assert "prefrl[label]" in doctor.window(None, None).move
+
+
+@pytest.mark.parametrize(
+    ("imported", "said"),
+    [
+        (SimpleNamespace(IS_CE=1), "pygame-ce wins"),
+        (SimpleNamespace(), "pygame wins"),
+        (None, "neither can be imported"),
+    ],
+)
+def test_it_says_which_pygame_wins(monkeypatch: pytest.MonkeyPatch, imported: object, said: str):
+    monkeypatch.setitem(sys.modules, "pygame", imported)  # None: importing it fails
+    monkeypatch.setattr(doctor, "_installed", {"pygame": "2.6", "pygame-ce": "2.5"}.get)
+    monkeypatch.setattr(doctor, "packages", lambda: iter(()))
+    monkeypatch.setattr(doctor, "_renderer", lambda: doctor.Finding("pictures", ""))
+    (found,) = [finding for finding in doctor.examine() if finding.what == "labeling window"]
+    assert found.found == f"pygame 2.6 and pygame-ce 2.5 overwrite each other; {said}"
 
 
 def test_little_room_is_said():

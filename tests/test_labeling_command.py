@@ -97,10 +97,76 @@ def test_bad_input_is_a_sentence(run: Path, tmp_path: Path, monkeypatch: pytest.
         Label(run, keymap=tmp_path / "none.toml").run()
 
 
-def test_a_baseline_asks_nobody(run: Path) -> None:
-    (run / "config.json").write_text(json.dumps({"task": "hopper", "labels": 7, "reward": "true"}))
-    with pytest.raises(PrefrlError, match="so it asks nobody"):
-        Label(run).run()
+@pytest.mark.parametrize(
+    ("config", "how"),
+    [
+        ({"labels": 7, "reward": "true"}, "learns from the environment's own reward"),
+        ({"labels": 0, "reward": "none", "domain": "supervised"}, "is a run without labels"),
+        ({"labels": 0, "reward": "learned", "domain": "text"}, "is a run without labels"),
+    ],
+)
+def test_a_run_that_asks_nobody_says_so(tmp_path: Path, config: dict[str, object], how: str) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"task": "hopper", **config}))
+    with pytest.raises(PrefrlError, match=f"{how}, so it asks nobody; label a run"):
+        Label(tmp_path).run()
+    assert not (tmp_path / "preferences.db").exists()
+
+
+def test_a_store_of_another_version_and_a_keymap_clash_end_with_2_before_a_window_opens(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    (run / "keys.toml").write_text('[keys]\ntie = "s"\n')
+    assert main(["label", str(run), "--keymap", str(run / "keys.toml")]) == 2
+    assert "the key 's' is given to both tie and skip" in capsys.readouterr().err
+    with PreferenceStore(run / "preferences.db") as store:
+        store._db.execute("PRAGMA user_version = 9")
+    assert main(["label", str(run)]) == 2
+    assert "has format 9, this prefrl reads format 3" in capsys.readouterr().err
+
+
+def test_opengl_that_does_not_draw_is_said_before_a_window_opens(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    monkeypatch.setenv("MUJOCO_GL", "disabled")
+    with pytest.raises(PrefrlError, match=r"no OpenGL library draws here.*libegl1.*libosmesa6"):
+        Label(run, renderer="gl").run()
+
+
+def test_a_disk_that_fills_up_while_answering_ends_with_2_and_keeps_what_was_answered(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    with PreferenceStore(run / "preferences.db") as store:
+        store.ask([Query((hopper(0.1), hopper(0.2))), Query((hopper(0.4), hopper(0.5)))])
+    original, opened, seen = window_module.render, [], set()
+
+    def sit(self, window, session, ahead):  # type: ignore[no-untyped-def]
+        opened.append(session)
+        original_init(self, window, session, ahead)
+
+    def render(screen, size, scale):  # type: ignore[no-untyped-def]
+        seen.add(screen.trouble)
+        if screen.options is not None:
+            if opened[0].given == 1:  # no page more than there are
+                pages = opened[0].store._pragma("page_count")
+                opened[0].store._db.execute(f"PRAGMA max_page_count = {pages}")
+                opened[0].notes[opened[0].current.query.id] = "long " * 5000
+            key = pygame.K_ESCAPE if screen.trouble else pygame.K_RIGHT
+            pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=key, mod=0, unicode=""))
+        return original(screen, size, scale)
+
+    original_init = window_module._Sitting.__init__
+    monkeypatch.setattr(window_module._Sitting, "__init__", sit)
+    monkeypatch.setattr(window_module, "render", render)
+    arguments = ["--name", "ann", "--size", "32", "--repeats", "0", "--catches", "0"]
+    assert main(["label", str(run), *arguments]) == 2
+    said = capsys.readouterr().err
+    assert "no room to write" in said
+    assert "nothing was lost" in said
+    assert said.removeprefix("prefrl: ").strip() in seen
+    with PreferenceStore(run / "preferences.db") as store:
+        assert len(store) == len(store.answers()) == 1
+        assert store._pragma("integrity_check") == "ok"
 
 
 def test_what_the_trainer_does_is_said(run: Path) -> None:

@@ -66,6 +66,23 @@ def test_panes_look_as_they_did(kind: str, theme: str, scale: float) -> None:
     assert np.abs(now.astype(int) - committed).mean() < 1.0
 
 
+@pytest.mark.parametrize("width", [90, 120, 150, 220])
+def test_a_place_is_never_written_over(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[tuple[str, Rect]] = []
+    text = Brush.text
+
+    def keep(self: Brush, words: str, *arguments: object, **options: object) -> Rect:
+        written.append((words, text(self, words, *arguments, **options)))  # type: ignore[arg-type]
+        return written[-1][1]
+
+    monkeypatch.setattr(Brush, "text", keep)
+    brush = Brush(pygame.Surface((width, 150)), THEMES["dark"], 1.0)
+    draw_pane(brush, Rect(0, 0, width, 150), ramp(), Playback(1.0, 10.0), 0, 1, 3, Draft(((2,), (0, 1))))
+    assert written[0][0] == ("Place 2 =" if width > 120 else "2 =")
+    assert written[0][1].right < width
+    assert not any(written[0][1].colliderect(other) for _, other in written[1:])
+
+
 def test_time_moves_a_film_and_not_a_text() -> None:
     assert not np.array_equal(drawn("film", "dark", 1.0), drawn("film", "dark", 1.0, time=0.75))
     assert np.array_equal(drawn("film", "dark", 1.0), drawn("film", "dark", 1.0))

@@ -27,7 +27,7 @@ from prefrl_labeling import window as window_module  # noqa: E402
 from prefrl_labeling.ahead import Ahead  # noqa: E402
 from prefrl_labeling.contents import Film, Nothing  # noqa: E402
 from prefrl_labeling.guide import Guide  # noqa: E402
-from prefrl_labeling.keymap import Action, default_keymap  # noqa: E402
+from prefrl_labeling.keymap import DEFAULT, Action, Keymap, default_keymap  # noqa: E402
 from prefrl_labeling.screen import Screen, layout  # noqa: E402
 from prefrl_labeling.window import Window  # noqa: E402
 
@@ -98,6 +98,11 @@ def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
 def press(key: str, mod: int = 0, unicode: str = "") -> None:
     code = getattr(pygame, f"K_{key}" if len(key) == 1 else f"K_{key.upper()}")
     pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=code, mod=mod, unicode=unicode))
+
+
+def click(desk: Desk, action: Action) -> None:
+    place = desk.buttons[action].center
+    pygame.event.post(pygame.event.Event(pygame.MOUSEBUTTONDOWN, button=1, pos=place))
 
 
 def pair(unlike: object = None) -> Generator[None, Screen, Screen]:
@@ -202,23 +207,19 @@ def test_undo_redo_and_skip(desk: Desk, store: PreferenceStore) -> None:
 
 
 def test_the_mouse_does_what_the_keys_do(desk: Desk, store: PreferenceStore) -> None:
-    def click(action: Action) -> None:
-        place = desk.buttons[action].center
-        pygame.event.post(pygame.event.Event(pygame.MOUSEBUTTONDOWN, button=1, pos=place))
-
     def script() -> Script:
         seen = yield from pair()
         for action in (Action.RIGHT_BETTER, Action.TIE, Action.CANNOT_TELL, Action.LEFT_BETTER):
-            click(action)
+            click(desk, action)
             seen = yield from pair(seen)
-        click(Action.PLAY)
+        click(desk, Action.PLAY)
         seen = yield from looks()
         assert not seen.playback.playing
-        click(Action.HELP)
+        click(desk, Action.HELP)
         assert (yield from looks()).help
-        click(Action.HELP)
+        click(desk, Action.HELP)
         yield from looks()
-        click(Action.UNDO)
+        click(desk, Action.UNDO)
         yield from looks()
 
     desk.work(store, script())
@@ -253,6 +254,23 @@ def test_playing(desk: Desk, store: PreferenceStore) -> None:
     provenance = store.answers()[0].provenance
     assert provenance["loops"] >= 2
     assert provenance["replays"] == 1
+
+
+def test_two_keys_of_one_button_are_clicked_apart(desk: Desk, store: PreferenceStore) -> None:
+    keymap = Keymap({**DEFAULT, Action.SLOWER: ()})  # an action without a key can still be clicked
+
+    def script() -> Script:
+        yield from pair()
+        for action, speed in ((Action.FASTER, 2.0), (Action.SLOWER, 1.0), (Action.SLOWER, 0.5)):
+            click(desk, action)
+            assert (yield from looks()).playback.speed == speed
+        press("space")
+        at = (yield from looks()).playback.time
+        click(desk, Action.FRAME_FORWARD)
+        assert (yield from looks()).playback.time != at
+        assert not desk.buttons[Action.FRAME_FORWARD].colliderect(desk.buttons[Action.FRAME_BACK])
+
+    desk.work(store, script(), keymap=keymap)
 
 
 def test_no_answer_behind_the_list_of_keys(desk: Desk, store: PreferenceStore) -> None:
@@ -430,7 +448,7 @@ def test_an_earlier_answer_is_corrected(desk: Desk, store: PreferenceStore) -> N
         assert (seen.correcting, seen.history) == ("left is better", None)
         press("right")
         seen = yield from pair(seen)
-        assert seen.options == working.options  # what was on the screen comes back
+        assert {*seen.options} == {*working.options}  # what was on the screen comes back, sides drawn by lot anew
         assert seen.answered == 1
         press("backspace")  # takes the correction back, not the answer
         seen = yield from pair(seen)

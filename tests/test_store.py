@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from prefrl.comparisons import Judgment, Query, Ranking
 from prefrl.errors import PrefrlError
 from prefrl.segment_bytes import decode_segment, encode_segment
-from prefrl.segments import Frames, Segment, SimulatorStates, Text, View
+from prefrl.segments import Frames, Replay, Segment, SimulatorStates, Text, View
 from prefrl.store import APPLICATION_ID, VERSION, PreferenceStore
 
 
@@ -88,6 +88,7 @@ def test_segments_shared_by_queries_are_stored_once(store: PreferenceStore) -> N
         None,
         SimulatorStates("prefrl/Hopper-v0", np.arange(6, dtype=np.float64).reshape(2, 3), 20.0),
         Frames(np.arange(24, dtype=np.uint8).reshape(2, 2, 2, 3), 15),
+        Replay("prefrl/MovingDot-v0", '{"state": 1}', np.arange(5), 3, np.array([0.5, 0.25], np.float32), 20.0),
         Text("Once upon a time", "there was a \N{SNOWMAN}.\n"),
     ],
 )
@@ -300,23 +301,20 @@ def test_answers_are_all_or_none(store: PreferenceStore) -> None:
     assert store.answers() == []
 
 
+@pytest.mark.parametrize("table", ["answers", "checks"])
 @pytest.mark.parametrize(
-    "statement",
-    [
-        "UPDATE answers SET mu = NULL",
-        "DELETE FROM answers",
-        "INSERT OR REPLACE INTO answers SELECT * FROM answers",
-    ],
+    "statement", ["UPDATE {0} SET mu = NULL", "DELETE FROM {0}", "INSERT OR REPLACE INTO {0} SELECT * FROM {0}"]
 )
-def test_the_log_of_answers_is_append_only(store: PreferenceStore, statement: str) -> None:
+def test_what_was_said_is_append_only(store: PreferenceStore, statement: str, table: str) -> None:
     store.ask([query(1, 2)])
     store.answer(query(1, 2), (1, 0), labeler="ann")
+    store.check("s-1", "catch", (segment(1), segment(1)), (0.5, 0.5), labeler="ann")
     store.close()
     with (
         closing(sqlite3.connect(store.path)) as other,
-        pytest.raises(sqlite3.IntegrityError, match="answers are never"),
+        pytest.raises(sqlite3.IntegrityError, match=f"{table} are never"),
     ):
-        other.execute(statement)
+        other.execute(statement.format(table))
 
 
 # Leases
@@ -408,6 +406,11 @@ def test_a_store_of_an_older_format_is_brought_up_to_date(tmp_path: Path, statem
             for tables in [db.execute("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')").fetchall()]
         ]
         assert shapes[0] == shapes[1]
+        others = [
+            set(db.execute("SELECT type, name, tbl_name FROM sqlite_schema WHERE type IN ('index', 'trigger')"))
+            for db in (upgraded, new)
+        ]
+        assert others[0] == others[1]
 
 
 def test_the_trainer_says_what_it_does(store: PreferenceStore) -> None:

@@ -1,5 +1,6 @@
 """Shapes and letters of one theme at one scale."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import pygame
@@ -77,18 +78,29 @@ class Brush:
         """Of a line of letters, in pixels."""
         return font(max(6, self.px(size)), bold).size(words)[0]
 
-    def small_width(self, words: str, key: str) -> int:
-        """Of a small button, in pixels."""
-        cap = max(self.width(key, 13, bold=True) + self.px(14), self.px(26)) + self.px(6) if key else 0
-        return self.width(words, 14) + cap + self.px(20)
+    def _cap_width(self, key: str) -> int:
+        return max(self.width(key, 13, bold=True) + self.px(14), self.px(26)) + self.px(6)
 
-    def small_button(self, words: str, key: str, area: Rect, pointer: tuple[int, int]) -> None:
-        """A button with its key."""
-        hovered = area.collidepoint(pointer)
+    def small_width(self, words: str, keys: Sequence[str]) -> int:
+        """Of a small button, in pixels."""
+        return self.width(words, 14) + sum(self._cap_width(key) for key in keys) + self.px(20)
+
+    def small_button(self, words: str, keys: Sequence[str], area: Rect, pointer: tuple[int, int]) -> tuple[Rect, ...]:
+        """A button with its keys; where it is to be clicked: all of it, or with several keys each of these."""
+        at = area.right - self.px(2) - sum(self._cap_width(key) for key in keys)
+        places = []
+        for key in keys:
+            places.append(Rect(at, area.top, self._cap_width(key), area.height))
+            at += self._cap_width(key)
+        places = places if len(keys) > 1 else [area]
+        hovered = any(place.collidepoint(pointer) for place in places)
         self.card(area, edge=self.theme.text if hovered else self.theme.edge)
         self.text(words, (area.left + self.px(10), area.centery), 14, self.theme.text, middle=True)
-        if key:
-            self.keycap(key, area.right - self.px(5), area.centery)
+        at = area.right - self.px(5)
+        for key in keys[::-1]:
+            self.keycap(key, at, area.centery)
+            at -= self._cap_width(key)
+        return tuple(places)
 
     def bar(self, area: Rect, share: float, color: Color) -> None:
         """How far something is, from 0 to 1."""

@@ -129,7 +129,8 @@ def draw_practice(brush: Brush, practice: PracticeScreen, keymap: Keymap, area: 
     theme = brush.theme
     brush.card(area, edge=theme.left, thick=2)
     inside = area.inflate(-brush.px(40), -brush.px(32))
-    brush.text("Practice: nothing here is recorded", inside.topleft, 20, theme.text, bold=True, width=inside.width)
+    title = "No practice here" if practice.picture is None else "Practice: nothing here is recorded"
+    brush.text(title, inside.topleft, 20, theme.text, bold=True, width=inside.width)
     bottom = inside.bottom - brush.px(24)
     key = keymap.shown(Action.PRACTICE)
     back = f"{key} or Esc goes back to your work" if key else "Esc goes back to your work"

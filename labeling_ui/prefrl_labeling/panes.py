@@ -35,7 +35,8 @@ def draw_pane(
         share = min(1.0, playback.time / content.seconds)
         brush.bar(Rect(inside.left, inside.bottom + brush.px(9), inside.width, brush.px(6)), share, color)
         when = f"{min(playback.time, content.seconds):.1f} of {content.seconds:.1f} s"
-        brush.text(when, (inside.right, area.top + brush.px(11)), 13, theme.dim, align=1.0)
+        if inside.right - brush.width(when, 13) > name.right + brush.px(2):  # the name matters more
+            brush.text(when, (inside.right, area.top + brush.px(11)), 13, theme.dim, align=1.0)
     elif isinstance(content, Text):
         _draw_text(brush, inside, content, scroll)
     elif isinstance(content, Nothing):
@@ -55,9 +56,12 @@ def _name(brush: Brush, area: Rect, number: int, options: int, draft: Draft) -> 
     color = theme.right if place else theme.left
     brush.card(area, edge=color if place else theme.edge, thick=2 if place else 1)
     cap = brush.keycap(str(number + 1), area.left + brush.px(10), area.top + brush.px(18), from_left=True)
+    left, longest = cap.right + brush.px(10), "Place 9 ="
+    name = cap.union(Rect(left, cap.top, brush.width(longest, 16, bold=True), cap.height))
+    fits = name.right <= area.right - brush.px(8)
     if place:
-        brush.text(f"Place {place}", (cap.right + brush.px(10), cap.centery), 16, color, bold=True, middle=True)
-    return color, cap
+        brush.text(f"Place {place}" if fits else place, (left, cap.centery), 16, color, bold=True, middle=True)
+    return color, name  # as wide as any, so that all panes of one size show the same
 
 
 @lru_cache(maxsize=24)

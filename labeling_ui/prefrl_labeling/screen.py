@@ -173,7 +173,7 @@ def _draw_answers(brush: Brush, screen: Screen, places: Layout) -> list[Button]:
     listed: tuple[tuple[Action, tuple[str, str], Color, Sign], ...] = (
         (Action.LEFT_BETTER, ("Left is better", "Left"), theme.left, "left"),
         (Action.TIE, ("Equally good", "Tie"), theme.tie, "tie"),
-        (Action.CANNOT_TELL, ("Cannot tell", "?"), theme.unsure, "unsure"),
+        (Action.CANNOT_TELL, ("Cannot tell", "Unsure"), theme.unsure, "unsure"),
         (Action.RIGHT_BETTER, ("Right is better", "Right"), theme.right, "right"),
     )
     if screen.options is not None and len(screen.options) > 2:
@@ -183,7 +183,7 @@ def _draw_answers(brush: Brush, screen: Screen, places: Layout) -> list[Button]:
         listed = (
             (Action.SAME_PLACE, joins, theme.left, "tie"),
             (Action.TIE, ("The rest is equal" if draft.groups else "All are equal", "Equal"), theme.tie, "tie"),
-            (Action.CANNOT_TELL, ("Cannot tell", "?"), theme.unsure, "unsure"),
+            (Action.CANNOT_TELL, ("Cannot tell", "Unsure"), theme.unsure, "unsure"),
             (Action.KEEP_RANKING, ("Keep ranking", "Keep"), theme.right if done else theme.edge, "good"),
         )
     buttons = []
@@ -202,36 +202,41 @@ def _draw_answers(brush: Brush, screen: Screen, places: Layout) -> list[Button]:
 
 
 def _draw_controls(brush: Brush, screen: Screen, area: Rect) -> list[Button]:
-    """A row of small buttons: each with its key, as many as fit."""
+    """A row of small buttons: each with its key, or two opposite ones with theirs; as many as fit."""
     playback = screen.playback
     playing = [
-        (Action.PLAY, "Pause" if playback.playing else "Play"),
-        (Action.REPLAY, "Replay"),
-        (Action.SLOWER, "Slower"),
-        (Action.FASTER, f"Faster ({playback.speed:g}x)"),
-        (Action.FRAME_BACK, "Back"),
-        (Action.FRAME_FORWARD, "Forward"),
+        ("Pause" if playback.playing else "Play", [Action.PLAY]),
+        ("Replay", [Action.REPLAY]),
+        (f"Speed {playback.speed:g}x", [Action.SLOWER, Action.FASTER]),
+        ("Frame", [Action.FRAME_BACK, Action.FRAME_FORWARD]),
     ]
-    working = [(Action.SKIP, "Skip"), (Action.FLAG, "Flagged" if screen.note else "Flag")]
-    always = [(Action.UNDO, "Undo"), (Action.HISTORY, "History"), (Action.HELP, "Keys")]
+    working = [("Skip", [Action.SKIP]), ("Flagged" if screen.note else "Flag", [Action.FLAG])]
+    always = [("Undo", [Action.UNDO]), ("History", [Action.HISTORY]), ("Keys", [Action.HELP])]
     shown = [*(working if screen.options else []), *(playing if screen.options and playback.seconds > 0 else [])]
     if not screen.options:
-        shown = [(Action.PRACTICE, "Practice")]
-    buttons, right, left = [], area.right, area.left
-    for action, words in always[::-1]:  # at the right end, whatever else there is room for
-        width = brush.small_width(words, key := screen.keymap.shown(action))
+        shown = [("Practice", [Action.PRACTICE])]
+    buttons: list[Button] = []
+
+    def keys_of(actions: list[Action]) -> list[str]:
+        keys = [screen.keymap.shown(action) for action in actions]
+        return [key or sign for key, sign in zip(keys, "-+", strict=True)] if len(keys) > 1 else [*filter(None, keys)]
+
+    def put(words: str, actions: list[Action], left: int, width: int) -> None:
+        place = Rect(left, area.top, width, area.height)
+        clicked = brush.small_button(words, keys_of(actions), place, screen.pointer)
+        buttons.extend(Button(at, action) for at, action in zip(clicked, actions, strict=True))
+
+    right, left = area.right, area.left
+    for words, actions in always[::-1]:  # at the right end, whatever else there is room for
+        width = brush.small_width(words, keys_of(actions))
         right -= width
-        place = Rect(right, area.top, width, area.height)
-        brush.small_button(words, key, place, screen.pointer)
-        buttons.append(Button(place, action))
+        put(words, actions, right, width)
         right -= brush.px(8)
-    for action, words in shown:
-        width = brush.small_width(words, key := screen.keymap.shown(action))
+    for words, actions in shown:
+        width = brush.small_width(words, keys_of(actions))
         if left + width > right:
             break
-        place = Rect(left, area.top, width, area.height)
-        brush.small_button(words, key, place, screen.pointer)
-        buttons.append(Button(place, action))
+        put(words, actions, left, width)
         left += width + brush.px(8)
     return buttons
 

@@ -272,8 +272,9 @@ class _Sitting:
                 "What they leave comes to you after two minutes.",
             )
         if counts.asked == 0:
-            why = f"The trainer has asked nothing yet: it watches random behavior first. {_sentence(doing)}"
-            return "No pair to compare yet", why.strip(), then or "The first pairs come by themselves."
+            why = f"Nothing has been asked so far. {_sentence(doing)}"
+            first = "A trainer watches random behavior first; the first pairs come by themselves."
+            return "No pair to compare yet", why.strip(), then or first
         if self.window.target is not None and counts.answered >= self.window.target:
             why = f"All {counts.answered:,} comparisons are answered, thank you. {_sentence(doing)}"
             return "Everything is answered", why.strip(), then or "You can close the window."

@@ -54,7 +54,8 @@ def examine() -> Iterator[Finding]:
         "prefrl", f"{metadata.version('prefrl')}, Python {platform.python_version()}, {platform.platform(terse=True)}"
     )
     yield from packages()
-    yield window(_installed("pygame"), _installed("pygame-ce"))
+    both = _installed("pygame"), _installed("pygame-ce")
+    yield window(*both, winner=_winner() if all(both) else "")
     yield _renderer()
     yield _ffmpeg()
     yield _threads()
@@ -90,12 +91,22 @@ def _installed(package: str) -> str | None:
         return None
 
 
-def window(pygame: str | None, pygame_ce: str | None) -> Finding:
+def _winner() -> str:
+    """Which of the two is imported."""
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    try:
+        import pygame
+    except ImportError:
+        return "neither can be imported"
+    return f"{'pygame-ce' if getattr(pygame, 'IS_CE', False) else 'pygame'} wins"
+
+
+def window(pygame: str | None, pygame_ce: str | None, *, winner: str = "") -> Finding:
     """pygame and pygame-ce share one import name: whichever came last has overwritten the other."""
     if pygame and pygame_ce:
         return Finding(
             "labeling window",
-            f"pygame {pygame} and pygame-ce {pygame_ce} overwrite each other",
+            f"pygame {pygame} and pygame-ce {pygame_ce} overwrite each other; {winner}",
             "bad",
             "pip uninstall -y pygame pygame-ce && pip install pygame-ce",
         )

@@ -64,11 +64,18 @@ class Label:
         store_path = self.run_folder if self.run_folder.is_file() else self.run_folder / "preferences.db"
         config = _config(store_path)
         os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-        if config.get("reward") == "true":
+        if config.get("reward") in ("true", "none") or config.get("labels") == 0:
+            true = config["reward"] == "true"
+            why = "learns from the environment's own reward" if true else "is a run without labels"
             raise PrefrlError(
-                f"{store_path.parent} learns from the environment's own reward, so it asks nobody; "
-                "label a run that was begun with --labeler people"
+                f"{store_path.parent} {why}, so it asks nobody; label a run that was begun with --labeler people"
             )
+        if self.renderer == "gl":
+            from prefrl.control.rendering import INSTALL_GL, choose_renderer
+
+            # Before the window opens: afterward there would be the same sentence in every pane.
+            if choose_renderer() == "software":
+                raise PrefrlError(f"no OpenGL library draws here ({INSTALL_GL}, or leave --renderer out)")
         try:
             import prefrl_labeling.window as window
         except ImportError as error:

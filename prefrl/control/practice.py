@@ -1,9 +1,10 @@
 """A person drives an environment by keys."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium
+import mujoco
 import numpy as np
 from gymnasium import spaces
 
@@ -25,9 +26,10 @@ class Driving:
     def __init__(self, task: Task, *, size: int, renderer: Renderer) -> None:
         self._env = make_drawable(task)
         try:
-            self.keys, self._act = keyboard(task, self._env.action_space)
-            mujoco = is_mujoco(self._env.unwrapped)
-            self._scene = Scene(task.env_id, size=(size, size), renderer=renderer) if mujoco else None
+            simulated = is_mujoco(self._env.unwrapped)
+            names = moved(self._env.unwrapped.model) if simulated else ()  # type: ignore[attr-defined]
+            self.keys, self._act = keyboard(task, self._env.action_space, names)
+            self._scene = Scene(task.env_id, size=(size, size), renderer=renderer) if simulated else None
         except BaseException:
             self._env.close()
             raise
@@ -61,29 +63,43 @@ class Driving:
         self._env.close()
 
 
+def moved(model: mujoco.MjModel) -> tuple[str, ...]:
+    """What each actuator moves, by its own name or that of its joint; nothing for one that has neither."""
+    names = []
+    for i in range(model.nu):
+        name = model.actuator(i).name
+        if not name and model.actuator_trntype[i] == mujoco.mjtTrn.mjTRN_JOINT:
+            name = model.joint(model.actuator_trnid[i, 0]).name
+        names.append(name.removesuffix("_joint").replace("_", " "))
+    return tuple(names)
+
+
 def keyboard(
-    task: Task, space: spaces.Space[Any]
+    task: Task, space: spaces.Space[Any], names: Sequence[str] = ()
 ) -> tuple[tuple[tuple[str, str], ...], Callable[[frozenset[str]], Any]]:
-    """Keys with what they do, and the action for those that are held. Raises PrefrlError where that makes no sense."""
+    """Keys with what they do, and the action for those that are held. Raises PrefrlError where that makes no sense.
+
+    `names` says what each number of a continuous action moves, as far as that is known.
+    """
     if isinstance(space, spaces.Discrete) and space.n <= 9:
         digits = {"": 0} | {str(i): i for i in range(1, int(space.n))}
         keys = _MOVES.get(task.env_id) or _BY_COUNT.get(int(space.n)) or digits
         last = [keys.get("", 0)]
-        return tuple((key, f"action {action}") for key, action in keys.items() if key), lambda held: _discrete(
-            keys, held, last
-        )
+        told = [(key, key if keys is _MOVES.get(task.env_id) else f"action {keys[key]}") for key in keys if key]
+        return tuple(told), lambda held: _discrete(keys, held, last)
     if isinstance(space, spaces.Box) and space.shape is not None and int(np.prod(space.shape)) <= len(_AXES):
         axes = _AXES[: int(np.prod(space.shape))]
-        what = "force" if len(axes) == 1 else "joint"
+        unnamed = ["force"] if len(axes) == 1 else [f"joint {i + 1}" for i in range(len(axes))]
+        whats = [name or other for name, other in zip(names or unnamed, unnamed, strict=True)]
         told = [
-            (key, f"{what}{'' if len(axes) == 1 else f' {i}'} {sign}")
-            for i, axis in enumerate(axes, 1)
+            (key, f"{what} {sign}")
+            for what, axis in zip(whats, axes, strict=True)
             for key, sign in zip(axis, ("-", "+"), strict=True)
         ]
         return tuple(told), lambda held: _continuous(space, axes, held)
     size = space.n if isinstance(space, spaces.Discrete) else int(np.prod(space.shape or (0,)))
     kind = "actions to choose from" if isinstance(space, spaces.Discrete) else "joints to move at once"
-    raise PrefrlError(f"{task.name} has {size} {kind}: too many to drive by keys, so there is no practice here.")
+    raise PrefrlError(f"{task.name} has {size} {kind}: too many to drive by keys.")
 
 
 def _discrete(keys: Mapping[str, int], held: frozenset[str], last: list[int]) -> int:
