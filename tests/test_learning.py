@@ -34,10 +34,17 @@ def test_moving_dot_from_comparisons(tmp_path: Path) -> None:
 
 
 def test_nothing_is_learned_from_random_answers(tmp_path: Path) -> None:
-    """So what is learned above is learned from the answers, not from a leak of the true reward."""
-    summary = trained(tmp_path, "moving-dot", "--labels", "100", "--steps", "30000", "--oracle-mistake", "0.5")
-    assert summary["labels"] == 100
-    assert score(summary, MOVING_DOT) < 0.3
+    """So what is learned above is learned from the answers, not from a leak of the true reward.
+
+    One random reward may happen to like the middle (scores of -.4 to .5 in four seeds): the mean of three is tested.
+    """
+    scores = []
+    for seed in ("0", "1", "2"):
+        options = ("--labels", "100", "--steps", "30000", "--oracle-mistake", "0.5", "--seed", seed)
+        summary = trained(tmp_path / seed, "moving-dot", *options)
+        assert summary["labels"] == 100
+        scores.append(score(summary, MOVING_DOT))
+    assert sum(scores) / len(scores) < 0.3
 
 
 def test_the_opposite_is_learned_from_opposite_answers(tmp_path: Path) -> None:
