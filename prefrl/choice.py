@@ -40,3 +40,15 @@ def choice_correct(returns: Tensor, mu: Tensor) -> Tensor:
     decided = (mu == best).sum(dim=-1) == 1
     correct = (returns.argmax(dim=-1) == mu.argmax(dim=-1)).to(returns.dtype)
     return correct.masked_fill(~decided, math.nan)
+
+
+def pairs_ordered_alike(predicted: Tensor, true: Tensor) -> float:
+    """Share of the pairs, each within one context, that predicted returns order as true ones do: [..., K], [..., K].
+
+    What a pairwise answer without error would be, held against the prediction. Pairs whose true returns are equal are
+    left out, and an equal prediction counts one half. NaN if no pair is left or a true return is unknown.
+    """
+    i, j = torch.triu_indices(true.shape[-1], true.shape[-1], offset=1)
+    truly, said = torch.sign(true[..., i] - true[..., j]), torch.sign(predicted[..., i] - predicted[..., j])
+    alike = (1.0 + truly * said) / 2
+    return float(alike[truly != 0].mean())

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefrl.choice import choice_correct, choice_log_probs, choice_loss
+from prefrl.choice import choice_correct, choice_log_probs, choice_loss, pairs_ordered_alike
 
 finite = st.floats(-30, 30)
 
@@ -102,3 +102,25 @@ def test_correct_by_hand() -> None:
     assert math.isnan(tie)
     three = choice_correct(torch.tensor([2.0, 1.0, -math.inf]), torch.tensor([0.4, 0.4, 0.2]))
     assert math.isnan(three.item())
+
+
+def test_pairs_ordered_alike_by_hand() -> None:
+    # Of 1, 2, 3 the prediction swaps the last two: (1, 2) and (1, 3) stand, (2, 3) does not.
+    assert pairs_ordered_alike(double(0, 5, 4), double(1, 2, 3)) == pytest.approx(2 / 3)
+    # (1, 2) is predicted to be a tie and counts one half; of the two 3s nobody is better: 4 and a half of 5 pairs.
+    assert pairs_ordered_alike(double(1, 1, 7, 6), double(1, 2, 3, 3)) == pytest.approx(4.5 / 5)
+    assert math.isnan(pairs_ordered_alike(double(1, 2), double(3, 3)))
+    assert math.isnan(pairs_ordered_alike(double(1, 2), double(3, math.nan)))
+    # Only pairs within a row: the first is right, the second wrong, and nothing is said across.
+    assert pairs_ordered_alike(double(0, 1, 9, 8).view(2, 2), double(5, 6, 0, 1).view(2, 2)) == 0.5
+
+
+@given(returns=st.lists(st.integers(-50, 50), min_size=2, max_size=6, unique=True))
+def test_the_order_alone_counts(returns: list[int]) -> None:
+    predicted = double(*map(float, returns))
+    true = torch.exp(predicted / 10)
+    assert pairs_ordered_alike(predicted, true) == 1
+    assert pairs_ordered_alike(-predicted, true) == 0
+    # With two options it is the accuracy of a pair.
+    pair, mu = predicted[:2], (predicted[:2] == predicted[:2].max()).double()
+    assert pairs_ordered_alike(pair, true[:2]) == choice_correct(pair, mu).item()
