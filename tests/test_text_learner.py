@@ -60,6 +60,37 @@ def test_the_first_ratio_is_one_and_the_first_kl_is_zero(algo: Algorithm, lora: 
     assert metrics["first_ratio_error"] < 1e-5
     assert abs(metrics["kl"]) < 1e-4
     assert metrics["reward_correlation"] == pytest.approx(1.0)  # gold and reward say the same here
+    assert metrics["newest_accuracy"] == 1
+
+
+def test_the_newest_answers_say_how_far_the_reward_can_be_trusted() -> None:
+    """Of the pairs among four answers to a prompt, and beside predicted and true reward of the same answers."""
+    trained = learner()
+    acted = trained.policy.act(trained.prompts[:2], 4, torch.Generator().manual_seed(0), lambda: None)
+    gold = acted.gold.view(2, 4)
+    assert bool((gold.max(dim=1).values > gold.min(dim=1).values).all())
+    score = torch.zeros_like(acted.log_probs)
+    # The reward is right about the first prompt and says the opposite of the second, which it likes better as a whole.
+    score[:, 0] = torch.cat([gold[0], 10.0 - gold[1]])
+    said = trained._against_gold(score, acted)
+    decided = [sum(float(a != b) for i, a in enumerate(row) for b in row[:i]) for row in gold.tolist()]
+    assert said["newest_accuracy"] == pytest.approx(decided[0] / sum(decided))
+    assert said["true_return_std"] == pytest.approx(float(acted.gold.std(correction=0)))
+    assert said["predicted_return_std"] == pytest.approx(float(score.sum(dim=1).std(correction=0)))
+    nobody = trained._against_gold(
+        score, replace(acted, segments=[replace(s, true_reward=None) for s in acted.segments])
+    )
+    assert math.isnan(nobody["newest_accuracy"])
+    assert math.isnan(nobody["reward_correlation"])
+
+
+def test_divergence_is_that_of_the_answers_which_are_scored() -> None:
+    """A round's reward and divergence are means over the same batches, and the root is that of the mean."""
+    trained = learner()
+    segments, metrics = trained.learn(96, likes_low)
+    assert metrics["sqrt_kl"] == pytest.approx(math.sqrt(max(0.0, metrics["kl"])))
+    assert metrics["true_return"] == pytest.approx(sum(float(s.true_reward.sum()) for s in segments) / 96)  # type: ignore[union-attr]
+    assert metrics["predicted_return"] == pytest.approx(metrics["true_return"])  # `likes_low` is the gold standard
 
 
 @pytest.mark.parametrize("lora", [False, True])

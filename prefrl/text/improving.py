@@ -52,7 +52,6 @@ def judge(
     per_answer = kl.sum(dim=1)
     metrics = {
         "kl": float(per_answer.mean()),
-        "sqrt_kl": math.sqrt(max(0.0, float(per_answer.mean()))),
         "kl_error": float(per_answer.std() / math.sqrt(len(per_answer))),
         "kl_coefficient": coefficient,
         "predicted_return": float(score.sum(dim=1).mean()),

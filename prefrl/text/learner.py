@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from prefrl.choice import pairs_ordered_alike
 from prefrl.comparisons import Comparison
 from prefrl.ensemble import RewardFn
 from prefrl.errors import PrefrlError
@@ -151,8 +152,7 @@ class TextLearner:
             )
         parts = ("seconds_generating", "seconds_judging", "seconds_improving")
         times = {name: b - a for name, a, b in zip(parts, clock[:-1], clock[1:], strict=True)}
-        correlation = _correlation(score.sum(dim=1), acted.gold)
-        return acted, {**seen, "reward_correlation": correlation, **learned, **times}
+        return acted, {**seen, **self._against_gold(score, acted), **learned, **times}
 
     def _pay(self, acted: Acted, reward: RewardFn | None) -> Tensor:
         """[B, T] scores, at the last token of each answer."""
@@ -164,6 +164,18 @@ class TextLearner:
             return gold[:, None] * last
         parts = batch_parts(len(acted.batch), self.config.batch_size)
         return torch.cat([reward(acted.batch[part]) for part in parts])
+
+    def _against_gold(self, score: Tensor, acted: Acted) -> dict[str, float]:
+        """How scores [B, T] of answers that nothing was fitted to stand to what the answers are truly worth."""
+        predicted, gold = score.sum(dim=1), acted.gold
+        return {
+            "predicted_return_std": float(predicted.std(correction=0)),
+            "true_return_std": float(gold.std(correction=0)),
+            "reward_correlation": _correlation(predicted, gold),
+            "newest_accuracy": pairs_ordered_alike(
+                predicted.view(-1, self.config.answers), gold.view(-1, self.config.answers)
+            ),
+        }
 
     def _learn_by_comparisons(
         self, prompts: Sequence[Sequence[Prompt]], reward: RewardFn | None, generator: torch.Generator
@@ -185,8 +197,7 @@ class TextLearner:
         score = self._pay(acted, reward)
         _, seen = judge(self.policy, None, acted, score, coefficient=self._coefficient)
         self.steps += answers
-        correlation = _correlation(score.sum(dim=1), acted.gold)
-        return self._experience([acted], [{**seen, "reward_correlation": correlation, **learned}])
+        return self._experience([acted], [{**seen, **self._against_gold(score, acted), **learned}])
 
     def _experience(self, acted: Sequence[Acted], rows: Sequence[dict[str, float]]) -> Experience:
         """The newest answers, and means over batches; times are sums."""
@@ -195,6 +206,8 @@ class TextLearner:
         for name in rows[0] if rows else ():
             values = [row[name] for row in rows]
             metrics[name] = sum(values) if name.startswith("seconds_") else float(np.mean(values))
+        if "kl" in metrics:  # what predicted and true reward are drawn against
+            metrics["sqrt_kl"] = math.sqrt(max(0.0, metrics["kl"]))
         segments = [s for a in acted for s in a.segments]
         return Experience(segments[-self._most :], metrics)
 
