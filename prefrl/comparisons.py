@@ -159,16 +159,17 @@ def from_ranking(options: Sequence[Segment], ranks: Sequence[int]) -> list[Compa
     return nested
 
 
-def choices(options: Sequence[Segment], judgments: Sequence[Judgment]) -> list[Comparison]:
+def choices(options: Sequence[Segment], judgments: Sequence[Judgment], *, pairs: bool = False) -> list[Comparison]:
     """What several labelers answered to one question, as what `fit` learns from; a question counts once.
 
     Each judgment is one labeler's, its weights or ranks in the order of `options`. A distribution is one choice, a
-    ranking its nested ones, "cannot tell" none. Choices among the same options become one, whose answer is the mean.
+    ranking its nested ones, or all its `pairs`, "cannot tell" none. Choices among the same options become one, whose
+    answer is the mean.
     """
     found: dict[str, list[Comparison]] = {}
     for judgment in judgments:
         if isinstance(judgment, Ranking):
-            own = from_ranking(options, judgment.ranks)
+            own = (ranked_pairs if pairs else from_ranking)(options, judgment.ranks)
         else:
             own = [] if judgment is None else [Comparison(tuple(options), tuple(judgment))]
         for choice in own:

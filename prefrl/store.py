@@ -103,8 +103,9 @@ class PreferenceStore:
     acknowledged before is still there, and the failed step left nothing behind.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, pairs: bool = False) -> None:
+        """`pairs`: rankings are compared as all their pairs (InstructGPT, section 3.5), not as nested choices."""
+        self.path, self._pairs = path, pairs
         if sqlite3.sqlite_version_info < (3, 37):
             raise PrefrlError(f"SQLite {sqlite3.sqlite_version} is too old for {path}: prefrl needs 3.37 or newer")
         if not path.parent.is_dir():
@@ -399,7 +400,7 @@ class PreferenceStore:
     def comparisons(self) -> list[Comparison]:
         """What the answers say, in the order in which the queries were asked, without those that nobody could tell.
 
-        A query is one comparison, or the nested ones of a ranking, however many labelers answered it: see `choices`.
+        A query is one comparison, or those of a ranking, however many labelers answered it: see `choices`.
 
         The order does not depend on who answered what when, so a fit can be repeated. Segments come without views.
         Each call reads only what is new since the last one, also what other processes wrote.
@@ -417,7 +418,7 @@ class PreferenceStore:
                     self._comparisons.pop(query, None)
                 else:
                     options = tuple(self._bare_segment(segment_id) for segment_id in self._option_ids(query))
-                    self._comparisons[query] = choices(options, judgments)
+                    self._comparisons[query] = choices(options, judgments, pairs=self._pairs)
             if rows:
                 self._answers_seen = rows[-1][0]
         return [choice for query in sorted(self._comparisons) for choice in self._comparisons[query]]

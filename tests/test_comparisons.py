@@ -231,6 +231,9 @@ def test_several_answers_to_one_question_count_once() -> None:
     assert [(numbers(c.options), c.mu) for c in (second, third)] == [((1, 2), (1, 0)), ((0, 2), (1, 0))]
     # What came of one question is fitted together: nothing held out from a member reaches it by another part.
     assert {c.ranking for c in (first, second, third)} == {query_id([option.id for option in s])}
+    # As pairs they agree that both are better than 2, and differ in 0 and 1.
+    pairs = {numbers(c.options): c.mu for c in choices(s, [Ranking((0, 1, 2)), Ranking((1, 0, 2))], pairs=True)}
+    assert pairs == {(0, 1): (0.5, 0.5), (0, 2): (1, 0), (1, 2): (1, 0)}
     alone = choices(s, [Ranking((2, 0, 1))])
     assert [(c.options, c.mu) for c in alone] == [(c.options, c.mu) for c in from_ranking(s, (2, 0, 1))]
 

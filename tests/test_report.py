@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from prefrl.commands.page import score_of
-from prefrl.commands.plots import averaged
+from prefrl.commands.plots import averaged, paths
 from prefrl.commands.report import Report
 from prefrl.commands.results import find_runs, group_runs, read_run
 from prefrl.commands.statistics import normalized_score, spread, t95, wilson95
@@ -192,3 +192,43 @@ def test_bad_input_is_a_sentence(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(PrefrlError, match="is not a folder"):
         Report((make_run(tmp_path / "b"),), out=tmp_path / "file").run()
+
+
+def text_run(folder: Path, **config: Any) -> Path:
+    """A run of a language model: gold 2, 3, 1 while the prediction rises; best of 1, 2 and 4."""
+    run = make_run(folder, domain="text", algo="ppo", **config)
+    names = ("round", "steps", "true_return", "true_return_std", "predicted_return", "predicted_return_std", "kl",
+             "sqrt_kl", "newest_accuracy", "reward_accuracy")  # fmt: skip
+    rows = [(0, 100, 2, 0.5, 0, 2, 1, 1, 0.7, 0.7), (1, 200, 3, 0.4, 4, 1, 4, 2, 0.6, 0.8),
+            (2, 300, 1, 0.3, 6, 1, 9, 3, 0.4, "")]  # fmt: skip
+    (run / "metrics.csv").write_text("".join(",".join(map(str, row)) + "\n" for row in [names, *rows]))
+    curve = [
+        {"n": n, "sqrt_kl": root, "true_return": gold, "predicted_return": said}
+        for n, root, gold, said in ((1, 0.0, 2.0, 0.0), (2, 0.44, 2.5, 1.0), (4, 0.8, None, 2.0))
+    ]
+    found = {"predicted_return_std": 2.0, "true_return_std": 0.5, "curve": curve}
+    (run / "best_of.json").write_text(json.dumps(found))
+    return run
+
+
+def test_over_optimization_is_drawn_from_0_in_standard_deviations(tmp_path: Path):
+    result = read_run(text_run(tmp_path / "run"))
+    (_, _, policy), (_, _, best) = paths(result, "true_return", "sqrt_kl")
+    assert policy == ([1, 2, 3], [0, 2, -2])  # of gold in units of .5
+    assert best == ([0.0, 0.44], [0, 1])  # what is unknown is no point
+    (_, _, policy), (_, _, best) = paths(result, "predicted_return", "sqrt_kl")
+    assert policy == ([1, 2, 3], [0, 2, 3])
+    assert best == ([0.0, 0.44, 0.8], [0, 0.5, 1])
+    (run := tmp_path / "run" / "best_of.json").unlink()
+    assert [kind for kind, _, _ in paths(read_run(run.parent), "true_return", "sqrt_kl")] == ["policy"]
+
+
+def test_a_report_of_a_language_model(tmp_path: Path):
+    run = text_run(tmp_path / "run")
+    assert Report((run,)).run() == 0
+    html = (run / "report" / "report.html").read_text()
+    assert "Over-optimization against divergence" in html
+    assert "Pairs predicted against steps" in html
+    (run / "best_of.json").write_text('{"curve": [{"n": 1}]}')
+    with pytest.raises(PrefrlError, match=r"best_of.json is damaged .*prefrl text best-of"):
+        Report((run,)).run()

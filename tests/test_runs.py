@@ -301,8 +301,8 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
 
 
 def test_json_has_no_nan(tmp_path: Path) -> None:
-    write_json(tmp_path / "a.json", {"a": math.nan, "b": 1.5, "c": None, "d": "x"})
-    assert json.loads((tmp_path / "a.json").read_text()) == {"a": None, "b": 1.5, "c": None, "d": "x"}
+    write_json(tmp_path / "a.json", {"a": math.nan, "b": 1.5, "c": None, "d": [{"e": math.nan}, "x"]})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"a": None, "b": 1.5, "c": None, "d": [{"e": None}, "x"]}
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "a.json", {"a": math.inf})
 

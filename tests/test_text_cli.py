@@ -60,7 +60,7 @@ def train(files: Path, out: Path, *more: object) -> int:
     return text(
         *("train", "--model", files / "model", "--prompts", files / "prompts.jsonl", "--gold", GOLD, "--labels", 16),
         *("--steps", 96, "--batch-size", 32, "--minibatch-size", 16, "--batches", 1, "--most-tokens", 8),
-        *("--members", 2, "--fit-updates", 3, "--out", out, "--quiet", *QUICK, *more),
+        *("--members", 2, "--fit-updates", 3, "--best-of", 4, "--out", out, "--quiet", *QUICK, *more),
     )
 
 
@@ -78,9 +78,10 @@ def test_the_three_steps_from_nothing(files: Path, tmp_path: Path, capsys: pytes
     assert "of the answers to prompts held out predicted, calibration error" in capsys.readouterr().out
     small = ["--steps", 64, "--batch-size", 32, "--minibatch-size", 16, "--batches", 1, "--most-tokens", 8]
     prompts = ["--prompts", files / "prompts.jsonl"]
-    given = ["--labels", 0, "--reward-model", reward, "--learner", "rloo", "--gold", GOLD]
+    given = ["--labels", 0, "--reward-model", reward, "--learner", "rloo", "--gold", GOLD, "--best-of", 0]
     assert text("train", "--model", sft, *prompts, *given, *small, "--out", run, *QUICK) == 0
     assert "gold" in capsys.readouterr().out
+    assert not (run / "best_of.json").exists()
     assert json.loads((run / "summary.json").read_text())["labels"] == 0
     assert (
         text(
@@ -120,12 +121,60 @@ def test_the_whole_online_loop_and_its_report(files: Path, tmp_path: Path, capsy
         assert len(store) == 16
     header = (tmp_path / "run" / "metrics.csv").read_text().splitlines()[0].split(",")
     assert {"steps", "true_return", "predicted_return", "sqrt_kl", "kl", "ended", "seconds_generating"} <= set(header)
+    assert {"newest_accuracy", "true_return_std", "predicted_return_std"} <= set(header)
+    live = json.loads((tmp_path / "run" / "best_of.json").read_text())
+    assert [row["n"] for row in live["curve"]] == [1, 2, 4]
     assert main(["report", str(tmp_path / "run")]) == 0
     assert (tmp_path / "run" / "report" / "report.png").stat().st_size > 10_000
     assert text("reward", "--model", files / "model", "--data", tmp_path / "run" / "preferences.db", "--out",
                 tmp_path / "again", "--quiet", *QUICK) == 0  # fmt: skip
     assert main(["resume", str(tmp_path / "run")]) == 0
     assert "finished already" in capsys.readouterr().out
+
+
+def test_best_of_n(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the reward model of a run, which tells what it was asked and judged by, and of `prefrl text reward`."""
+    small = ["--first", 3, "--most", 5, "--most-tokens", 6, *QUICK]
+    assert train(files, tmp_path / "run") == 0
+    assert text("best-of", tmp_path / "run", *small) == 0
+    shown = capsys.readouterr().out
+    assert "best of" in shown
+    assert " - " not in shown
+    found = json.loads((tmp_path / "run" / "best_of.json").read_text())
+    assert (found["prompts"], found["answers"], found["seed"]) == (3, 5, 0)
+    assert [row["n"] for row in found["curve"]] == [1, 2, 4, 5]
+    predicted = [row["predicted_return"] for row in found["curve"]]
+    assert predicted == sorted(predicted)
+    assert text("reward", "--model", files / "model", "--data", files / "comparisons.jsonl", "--out",
+                tmp_path / "reward", "--quiet", *QUICK) == 0  # fmt: skip
+    assert text("best-of", tmp_path / "reward", *small) == 2
+    assert "tells of no prompts" in capsys.readouterr().err
+    out = tmp_path / "found.json"
+    assert text("best-of", tmp_path / "reward", *small, "--prompts", files / "prompts.jsonl", "--out", out) == 0
+    assert json.loads(out.read_text())["curve"][0]["true_return"] is None
+    # A run learns on from the reward model of another.
+    given = ["--labels", 0, "--reward-model", tmp_path / "run"]
+    assert train(files, tmp_path / "next", *given) == 0
+    assert text("best-of", tmp_path / "next", *small) == 0
+    again = json.loads((tmp_path / "next" / "best_of.json").read_text())["curve"]
+    assert [row["predicted_return"] for row in again] == pytest.approx(predicted, abs=1e-5)
+
+
+def test_simulated_people_rank_in_the_loop(files: Path, tmp_path: Path) -> None:
+    """Each question is answered by one of them; all pairs of a ranking are what the reward is fitted to."""
+    people = ["--labeler", "simulated:text_worlds:fans", "--options", 4]
+    assert train(files, tmp_path / "run", *people) == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["loop"]["options"], config["pairs"]) == (4, True)
+    with PreferenceStore(tmp_path / "run" / "preferences.db", pairs=True) as store:
+        log = store.answers()
+        assert {answer.labeler for answer in log} == {"zoe", "max"}
+        assert len({answer.query_id for answer in log}) == len(log) == 16
+        assert all(answer.ranks is not None and sorted(answer.ranks) == [0, 1, 2, 3] for answer in log)
+        pairs = store.comparisons()
+    assert len(pairs) == 16 * 6
+    assert {len(pair.options) for pair in pairs} == {2}
+    assert len({pair.ranking for pair in pairs}) == 16
 
 
 @pytest.mark.parametrize("learner", ["dpo", "ppo"])
@@ -278,7 +327,13 @@ def test_a_broken_parquet_file(tmp_path: Path) -> None:
         (["--gold", "no_such_module:gold"], "no gold standard no_such_module:gold"),
         (["--gold", "text_worlds:WORDS"], "is no function"),
         (["--labeler", "somebody"], "no labeler 'somebody'"),
+        (["--labeler", "simulated:text_worlds:no_such"], "no simulated people text_worlds:no_such"),
+        (["--labeler", "simulated:text_worlds:WORDS"], "text_worlds:WORDS gives no simulated people"),
+        (["--labeler", "simulated:text_worlds:nobody"], "text_worlds:nobody gives no simulated people"),
+        (["--options", "5"], "at most the 4 of --answers, got 5"),
+        (["--options", "3", "--labeler", "judge:x"], "a model judges pairs"),
         (["--labels", "0"], "--labels must be at least 1, got 0"),
+        (["--best-of", "-1"], "--best-of must be at least 0, got -1"),
         (["--most-tokens", "62"], "with 62 for the answer that is more than the 64"),
         (["--batch-size", "34"], "does not divide into prompts with 4 answers"),
         (["--model", "/no/such/model"], "no folder /no/such/model"),
@@ -337,6 +392,8 @@ def test_a_template_is_saved_with_the_model(files: Path, tmp_path: Path, capsys:
 def test_commands_that_lack_something(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, reason in (
         (["sample", "--model", files / "model"], "nothing to answer"),
+        (["best-of", files / "none"], "is not a run"),
+        (["best-of", files / "none", "--most", 0], "--most must be at least 1, got 0"),
         (["compare", files / "model"], "at least 2 models"),
         (["compare", files / "model", files / "model"], "name either --gold"),
         (["compare", files / "model", files / "model", "--gold", GOLD], "name the prompts"),

@@ -1,8 +1,10 @@
 """The formulas of PPO, RLOO and DPO on tokens: numbers worked out by hand, then relations."""
 
+import itertools
 import math
 
 import hypothesis.strategies as st
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from torch import Tensor
 
 from prefrl.choice import choice_loss
 from prefrl.text.advantages import end_penalty, generalized_advantages, leave_one_out, token_rewards, whiten
+from prefrl.text.best_of import best_of_curve, best_of_n
 from prefrl.text.kl import adapted_coefficient, best_of_n_kl, k1, k3
 from prefrl.text.losses import implicit_returns, policy_loss, value_loss
 
@@ -182,3 +185,39 @@ def test_dpo_at_the_reference_is_undecided_and_a_tie_has_no_gradient() -> None:
     assert close(loss, [math.log(2)])
     assert log_probs.grad is not None
     assert close(log_probs.grad, [[0.0, 0.0]])
+
+
+def test_best_of_n_by_hand() -> None:
+    # Liked 1, 2, 3 and worth 10, 20, 60: of the pairs the best are worth 20, 60 and 60.
+    liked, worth = np.array([[1.0, 2.0, 3.0]]), np.array([[10.0, 20.0, 60.0]])
+    assert best_of_n(liked, worth, 1).tolist() == pytest.approx([30])
+    assert best_of_n(liked, worth, 2).tolist() == pytest.approx([140 / 3])
+    assert best_of_n(liked, worth, 3).tolist() == pytest.approx([60])
+    # Two that are liked as much: the better one of {1, 2}, {1, 3}, {2, 3} is 2, 3, and either.
+    assert best_of_n(np.array([[1.0, 2.0, 2.0]]), worth, 2).tolist() == pytest.approx([(20 + 60 + 40) / 3])
+    with pytest.raises(ValueError, match="best of 4 of 3"):
+        best_of_n(liked, worth, 4)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 6])
+def test_best_of_n_is_the_mean_over_all_choices_of_n(n: int) -> None:
+    rng = np.random.default_rng(n)
+    liked, worth = rng.integers(0, 4, (3, 6)).astype(float), rng.normal(size=(3, 6))
+    expected = []
+    for by, values in zip(liked, worth, strict=True):
+        best = [[i for i in some if by[i] == max(by[list(some)])] for some in itertools.combinations(range(6), n)]
+        expected.append(np.mean([np.mean([values[i] for i in those]) for those in best]))
+    assert best_of_n(liked, worth, n).tolist() == pytest.approx(expected)
+    order = rng.permutation(6)
+    assert best_of_n(liked[:, order], worth[:, order], n).tolist() == pytest.approx(expected)
+
+
+def test_the_curve_of_best_of_n() -> None:
+    predicted, true = np.array([[0.0, 1.0, 2.0], [3.0, 3.0, 3.0]]), np.array([[4.0, 0.0, 2.0], [1.0, 1.0, 1.0]])
+    rows = best_of_curve(predicted, true)
+    assert [row["n"] for row in rows] == [1, 2, 3]
+    assert [row["true_return"] for row in rows] == pytest.approx([1.5, (4 / 3 + 1) / 2, 1.5])
+    assert [row["predicted_return"] for row in rows] == pytest.approx([2, (5 / 3 + 3) / 2, 2.5])
+    assert rows[2]["kl"] == pytest.approx(best_of_n_kl(3))
+    assert rows[0]["true_return_error"] == pytest.approx(0.5)  # of means 2 and 1, over the root of 2
+    assert all(math.isnan(row["true_return"]) for row in best_of_curve(predicted, np.full((2, 3), math.nan)))

@@ -1,9 +1,10 @@
 """Tiny language models and prompts that several tests share."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -105,3 +106,25 @@ def text_ensemble(lm: LanguageModel, *, members: int = 3, seed: int = 0) -> Rewa
     """A reward ensemble on a copy of a model's trunk, untrained."""
     net = TrunkReward(lm, members=members, generator=torch.Generator().manual_seed(seed))
     return RewardEnsemble(net, credit="last_step")
+
+
+@dataclass(frozen=True)
+class Fan:
+    """A simulated person who likes one word, and what is shown first where that decides nothing."""
+
+    name: str
+    word: str
+
+    def rank(self, prompt: str, answers: Sequence[str], rng: np.random.Generator, /) -> list[int]:
+        """The places of the answers, those with the word first."""
+        return sorted(range(len(answers)), key=lambda i: self.word not in answers[i].split())
+
+
+def fans() -> list[Fan]:
+    """Two people."""
+    return [Fan("zoe", "w1"), Fan("max", "w1")]
+
+
+def nobody() -> list[Fan]:
+    """No people."""
+    return []

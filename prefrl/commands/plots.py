@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
+from matplotlib.lines import Line2D
 
 from prefrl.commands.results import Group, Result
 from prefrl.commands.statistics import spread
@@ -62,11 +63,18 @@ PANELS = (
         (("reward_validation_loss", "held out"), ("reward_loss", "fitted")),
         (0, None),
     ),
-    Panel("Held-out answers predicted", (("reward_accuracy", ""),), (None, 1.02), percent=True),
+    Panel(
+        "Pairs predicted",
+        (("reward_accuracy", "answers held out"), ("newest_accuracy", "the newest policy's, by the true reward")),
+        (None, 1.02),
+        percent=True,
+    ),
     Panel("Comparisons", (("labels", "answered"), ("asked", "asked")), (0, None)),
     # Gao et al. 2022: where the gold standard falls while the prediction rises, the reward is over-optimized.
     Panel(
-        "Gold (left) and predicted reward (right)", (("true_return", ""), ("predicted_return", "")), against="sqrt_kl"
+        "Over-optimization",
+        (("true_return", "gold"), ("predicted_return", "predicted")),
+        against="sqrt_kl",
     ),
     Panel("Divergence from the reference (nats an answer)", (("kl", ""),)),
 )
@@ -75,7 +83,9 @@ PANELS = (
 def measured(groups: Sequence[Group], panel: Panel) -> bool:
     """Whether any of the runs has something for the panel; a baseline has nothing to say about comparisons."""
     runs = [r for g in _concerned(groups, panel) for r in g.results]
-    return any(r.curve(column, panel.against)[0] for r in runs for column, _ in panel.columns)
+    if panel.against != "steps":
+        return any([*paths(r, column, panel.against)] for r in runs for column, _ in panel.columns)
+    return any(r.curve(column)[0] for r in runs for column, _ in panel.columns)
 
 
 def _concerned(groups: Sequence[Group], panel: Panel) -> list[Group]:
@@ -98,7 +108,7 @@ def task_figure(task: str, groups: Sequence[Group]) -> bytes:
         figure.suptitle(task, x=0.01, ha="left", fontsize=14, fontweight="bold")
         _legend_below(figure, axes[0])
 
-    return _picture(draw, (4.4 * columns, 3.2 * rows + note + 0.4), "png")
+    return picture(draw, (4.4 * columns, 3.2 * rows + note + 0.4), "png")
 
 
 def overview_figure(tasks: Sequence[tuple[str, Sequence[Group]]]) -> bytes:
@@ -115,7 +125,7 @@ def overview_figure(tasks: Sequence[tuple[str, Sequence[Group]]]) -> bytes:
             ax.set_title(f"{task}: true return per episode")
             _legend_below(part, ax)
 
-    return _picture(draw, (4.6 * columns, rows * (3.2 + 0.2 * most)), "png")
+    return picture(draw, (4.6 * columns, rows * (3.2 + 0.2 * most)), "png")
 
 
 def panel_figure(groups: Sequence[Group], panel: Panel) -> bytes:
@@ -128,14 +138,15 @@ def panel_figure(groups: Sequence[Group], panel: Panel) -> bytes:
             _legend_below(figure, ax)
 
     height = 3.3 + (0.2 * len(groups) + 0.1 if panel is PANELS[0] else 0.0)
-    return _picture(draw, (5.2, height), "svg")
+    return picture(draw, (5.2, height), "svg")
 
 
 def _legend_below(figure: FigureBase, ax: Axes) -> None:
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower left")  # the layout makes room for it
 
 
-def _picture(draw: Callable[[Figure], None], size: tuple[float, float], kind: str) -> bytes:
+def picture(draw: Callable[[Figure], None], size: tuple[float, float], kind: str) -> bytes:
+    """A PNG or an SVG of what `draw` draws, in the look of all our pictures."""
     with matplotlib.rc_context(_LOOK):
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)
@@ -160,14 +171,12 @@ def draw_panel(ax: Axes, groups: Sequence[Group], panel: Panel) -> None:
                 _draw_group(ax, group, column, color, style if i == 0 else (0, (1.5, 1.5)), faint=i > 0)
     if panel is PANELS[0]:
         _draw_random(ax, groups)
-    if len(panel.columns) > 1:
-        for i, (_, name) in enumerate(panel.columns):
-            ax.plot(
-                [], [], color="#3a4149", linestyle="-" if i == 0 else (0, (1.5, 1.5)), linewidth=1.6, label=f" {name}"
-            )
-        handles, labels = ax.get_legend_handles_labels()
-        kept = [(h, name) for h, name in zip(handles, labels, strict=True) if name.startswith(" ")]
-        ax.legend([h for h, _ in kept], [name.strip() for _, name in kept], loc="best")
+    runs = [result for group in shown for result in group.results]
+    kept = [(i, name) for i, (column, name) in enumerate(panel.columns) if any(r.curve(column)[0] for r in runs)]
+    if len(panel.columns) > 1 and kept:
+        styles: tuple[Any, ...] = ("-", (0, (1.5, 1.5)))
+        keys = [Line2D([], [], color="#3a4149", linestyle=styles[i > 0], linewidth=1.6, label=name) for i, name in kept]
+        ax.legend(handles=keys, loc="best")
     ax.set_title(panel.title)
     text = groups[0].results[0].config.get("domain") == "text"
     ax.set_xlabel("answers" if text else "environment steps")
@@ -180,18 +189,37 @@ def draw_panel(ax: Axes, groups: Sequence[Group], panel: Panel) -> None:
 
 
 def _draw_against(ax: Axes, groups: Sequence[tuple[Group, str, Any]], panel: Panel) -> None:
-    """Every run's path through two columns on a scale each, against a third that need not grow from round to round."""
-    scales = (ax, ax.twinx())
-    for (column, _), scale in zip(panel.columns, scales, strict=True):
-        first = scale is ax
+    """Every run's path, and best-of-n where it was measured, against the square root of the divergence."""
+    styles: tuple[Any, ...] = ("-", (0, (3, 2)))
+    marks: dict[str, str] = {}
+    for (column, _), style in zip(panel.columns, styles, strict=True):
         for group, color, _ in groups:
             for result in group.results:
-                x, y = result.curve(column, panel.against)
-                scale.plot(x, y, color=color, linestyle="-" if first else (0, (1.5, 1.5)), linewidth=1.4, marker=".")
-    scales[1].spines["right"].set_visible(True)
-    scales[1].grid(False)
+                for kind, mark, (x, y) in paths(result, column, panel.against):
+                    marks[kind] = mark
+                    ax.plot(x, y, color=color, linestyle=style, linewidth=1.4, marker=mark, markersize=5)
+    keys = [
+        Line2D([], [], color=_BASELINE, linestyle=s, label=n) for (_, n), s in zip(panel.columns, styles, strict=True)
+    ]
+    keys += [Line2D([], [], color=_BASELINE, linestyle="", marker=mark, label=kind) for kind, mark in marks.items()]
+    ax.legend(handles=keys, loc="best")
     ax.set_title(panel.title)
     ax.set_xlabel("square root of the divergence in nats")
+    ax.set_ylabel("standard deviations of an answer", fontsize=9)
+
+
+def paths(result: Result, column: str, against: str) -> Iterator[tuple[str, str, tuple[list[float], list[float]]]]:
+    """What to draw of a run: the policy's path and best-of-n's, each with its mark.
+
+    Both begin at 0 and are counted in standard deviations of what single answers were worth there, so that gold and
+    prediction, which have no common unit, can be held side by side. Nothing where these were not measured.
+    """
+    for kind, mark, (x, y), (_, stds) in (
+        ("policy", ".", result.curve(column, against), result.curve(f"{column}_std", against)),
+        ("best of n", "x", result.best_of_curve(column), result.best_of_curve(f"{column}_std")),
+    ):
+        if y and stds and stds[0] > 0:
+            yield kind, mark, (x, [(value - y[0]) / stds[0] for value in y])
 
 
 def _draw_group(ax: Axes, group: Group, column: str, color: str, style: Any, *, faint: bool) -> None:

@@ -6,7 +6,7 @@ import math
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,9 @@ class Result:
     config: Mapping[str, Any]
     summary: Mapping[str, Any] | None  # None: unfinished
     metrics: Mapping[str, Sequence[float]]  # column -> one number a round, NaN where nothing was measured
+    best_of: Mapping[str, Sequence[float]] = field(
+        default_factory=dict
+    )  # the same by rising n of best-of-n, and `_std`
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -37,9 +40,17 @@ class Result:
 
     def curve(self, column: str, against: str = "steps") -> tuple[list[float], list[float]]:
         """Steps, or another column, and values of the rounds in which both were measured."""
-        pairs = zip(self.metrics.get(against, ()), self.metrics.get(column, ()), strict=False)
-        kept = [(x, y) for x, y in pairs if math.isfinite(x) and math.isfinite(y)]
-        return [x for x, _ in kept], [y for _, y in kept]
+        return _measured(self.metrics, column, against)
+
+    def best_of_curve(self, column: str) -> tuple[list[float], list[float]]:
+        """Square root of the divergence, and values, of best-of-n."""
+        return _measured(self.best_of, column, "sqrt_kl")
+
+
+def _measured(table: Mapping[str, Sequence[float]], column: str, against: str) -> tuple[list[float], list[float]]:
+    pairs = zip(table.get(against, ()), table.get(column, ()), strict=False)
+    kept = [(x, y) for x, y in pairs if math.isfinite(x) and math.isfinite(y)]
+    return [x for x, _ in kept], [y for _, y in kept]
 
 
 @dataclass(frozen=True)
@@ -93,7 +104,7 @@ def read_run(folder: Path) -> Result:
             f" move it elsewhere, or name the runs' folders one by one"
         )
     summary = _json(folder / "summary.json") if (folder / "summary.json").exists() else None
-    return Result(folder, config, summary, _metrics(folder / "metrics.csv"))
+    return Result(folder, config, summary, _metrics(folder / "metrics.csv"), _best_of(folder / "best_of.json"))
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -104,6 +115,26 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise PrefrlError(f"{path} holds a {type(content).__name__}, not an object; restore it, or leave this run out")
     return content
+
+
+def _best_of(path: Path) -> dict[str, list[float]]:
+    """The columns of what `prefrl text best-of` measured; none yet is an empty table."""
+    if not path.exists():
+        return {}
+    found = _json(path)
+    try:
+        names = list(found["curve"][0])
+        table = {name: [_number(row[name]) for row in found["curve"]] for name in names}
+        stds = ("predicted_return_std", "true_return_std")
+        return table | {name: [_number(found[name])] * len(found["curve"]) for name in stds}
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise PrefrlError(
+            f"{path} is damaged ({error!r}); `prefrl text best-of {path.parent}` makes it anew"
+        ) from error
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)
 
 
 def _metrics(path: Path) -> dict[str, list[float]]:

@@ -151,7 +151,7 @@ def train_on_preferences(
 ) -> tuple[Parts, dict[str, Any]]:
     """The loop of a run of any domain, from its newest checkpoint to its last round; what it asked, and how long."""
     loop = LoopConfig(**config["loop"] | {"fit": FitConfig(**config["loop"]["fit"])})
-    with PreferenceStore(run.folder / "preferences.db") as store, _told(store):
+    with PreferenceStore(run.folder / "preferences.db", pairs=config.get("pairs", False)) as store, _told(store):
 
         def check() -> None:
             run.check()

@@ -3,7 +3,7 @@
 from prefrl_envs.tiny_instruct.demonstrations import demonstration
 from prefrl_envs.tiny_instruct.documents import documents
 from prefrl_envs.tiny_instruct.environment import TokenEnv
-from prefrl_envs.tiny_instruct.labelers import SimulatedLabeler, labelers
+from prefrl_envs.tiny_instruct.labelers import SimulatedLabeler, held_out_labelers, labelers, training_labelers
 from prefrl_envs.tiny_instruct.lexicon import ANSWER, QUESTION, text, vocabulary, words
 from prefrl_envs.tiny_instruct.prompts import Prompt, prompts
 from prefrl_envs.tiny_instruct.scoring import Assessment, assess, gold
@@ -19,9 +19,11 @@ __all__ = [
     "demonstration",
     "documents",
     "gold",
+    "held_out_labelers",
     "labelers",
     "prompts",
     "text",
+    "training_labelers",
     "vocabulary",
     "words",
 ]

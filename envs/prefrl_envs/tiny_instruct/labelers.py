@@ -64,3 +64,13 @@ def labelers() -> tuple[SimulatedLabeler, ...]:
             )
         )
     return tuple(found)
+
+
+def training_labelers() -> tuple[SimulatedLabeler, ...]:
+    """The fifteen from whose answers rewards are learned."""
+    return tuple(person for person in labelers() if not person.held_out)
+
+
+def held_out_labelers() -> tuple[SimulatedLabeler, ...]:
+    """The five whose answers nothing is learned from."""
+    return tuple(person for person in labelers() if person.held_out)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import tyro
 
+from prefrl.commands.text.best_of import BestOf
 from prefrl.commands.text.compare import Compare
 from prefrl.commands.text.pretrain import Pretrain
 from prefrl.commands.text.reward import Reward
@@ -19,6 +20,7 @@ TextVerb = (
     | Annotated[TrainText, tyro.conf.subcommand("train", prefix_name=False)]
     | Annotated[Sample, tyro.conf.subcommand("sample", prefix_name=False)]
     | Annotated[Compare, tyro.conf.subcommand("compare", prefix_name=False)]
+    | Annotated[BestOf, tyro.conf.subcommand("best-of", prefix_name=False)]
 )
 
 

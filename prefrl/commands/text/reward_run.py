@@ -82,9 +82,10 @@ def build_ensemble(config: dict[str, Any], lm: LanguageModel) -> RewardEnsemble:
 
 
 def load_ensemble(folder: Path, lm: LanguageModel) -> RewardEnsemble:
-    """The reward model that `prefrl text reward` left in a folder, for a policy that reads with the same tokenizer."""
+    """The reward model that `prefrl text reward` or `train` left, for a policy that reads with the same tokenizer."""
     config = read_config(folder)
-    if config.get("domain") != "reward" or (newest := newest_checkpoint(folder)) is None:
+    newest = newest_checkpoint(folder)
+    if config.get("domain") not in ("reward", "text") or newest is None:
         raise PrefrlError(f"{folder} holds no finished reward model; `prefrl text reward` makes one")
     from safetensors.torch import load_file
 
@@ -96,8 +97,13 @@ def load_ensemble(folder: Path, lm: LanguageModel) -> RewardEnsemble:
         )
     if config["lora"]:
         own = with_lora(own, rank=config["lora"], seed=config["seed"])
-    ensemble = build_ensemble(config, own)
+    if config.get("reward_model") is not None:  # a run that learned on from another reward model
+        ensemble = load_ensemble(Path(config["reward_model"]), own)
+    else:
+        ensemble = build_ensemble(config, own)
     ensemble.load_state_dict(load_file(newest / "ensemble.safetensors"))
+    if not bool(ensemble.fitted):
+        raise PrefrlError(f"{folder} fitted no reward model: it learned from the true reward; name another")
     return ensemble
 
 
@@ -139,7 +145,7 @@ def _comparisons(path: Path, lm: LanguageModel) -> list[Comparison]:
         return read_comparisons(path, lm)
     if not path.is_file():
         raise PrefrlError(f"no file {path}; a run's answers are in its preferences.db")
-    with PreferenceStore(path) as store:
+    with PreferenceStore(path, pairs=True) as store:
         found = store.comparisons()
         if not found:
             raise PrefrlError(f"{path} holds no answers yet; label first: prefrl label {path.parent}")

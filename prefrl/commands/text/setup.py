@@ -3,7 +3,7 @@
 import importlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from prefrl.errors import PrefrlError
 if TYPE_CHECKING:
     from prefrl.text.models import LanguageModel
     from prefrl.text.policy import Gold
+    from prefrl.text.simulated import Person
 
 
 def begin(folder: Path, config: dict[str, Any], *, quiet: bool) -> int:
@@ -84,16 +85,33 @@ def find_gold(name: str | None) -> "Gold | None":
     """The function that `module:function` names: (prompt, answer) -> what the answer is worth."""
     if name is None:
         return None
-    module, _, function = name.partition(":")
-    try:
-        gold: Gold = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise PrefrlError(
-            f"no gold standard {name}: {error}; name one as module:function, such as prefrl_envs.tiny_instruct:gold"
-        ) from error
+    gold: Gold = _named(name, "gold standard", like="prefrl_envs.tiny_instruct:gold")
     if not callable(gold):
         raise PrefrlError(f"{name} is no function; a gold standard takes a prompt and an answer and returns a number")
     return gold
+
+
+def find_people(name: str) -> "Sequence[Person]":
+    """The people that the function which `module:function` names returns."""
+    from prefrl.text.simulated import Person
+
+    function = _named(name, "simulated people", like="prefrl_envs.tiny_instruct:training_labelers")
+    people = function() if callable(function) else None
+    if not isinstance(people, Sequence) or not people or not all(isinstance(person, Person) for person in people):
+        raise PrefrlError(
+            f"{name} gives no simulated people: it must be a function that returns at least one, each with a `name` "
+            "and `rank(prompt, answers, rng)`, the places of the answers, best first"
+        )
+    return people
+
+
+def _named(name: str, what: str, *, like: str) -> Any:
+    """What `module:function` names."""
+    module, _, function = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise PrefrlError(f"no {what} {name}: {error}; name one as module:function, such as {like}") from error
 
 
 @contextmanager

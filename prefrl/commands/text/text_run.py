@@ -10,14 +10,16 @@ import torch
 
 from prefrl.commands.progress import Progress, duration, number, share
 from prefrl.commands.text.reward_run import build_ensemble, load_ensemble
-from prefrl.commands.text.setup import find_gold, memory, open_model
+from prefrl.commands.text.setup import find_gold, find_people, memory, open_model
 from prefrl.commands.training import Parts, check_loop, train_on_preferences
 from prefrl.ensemble import RewardEnsemble
 from prefrl.errors import PrefrlError
+from prefrl.files import write_json
 from prefrl.labelers import Labeler
 from prefrl.runs import Run
 from prefrl.segments import Segment, Text, collate
 from prefrl.store import PreferenceStore
+from prefrl.text.best_of import best_of_curve
 from prefrl.text.data import check_tokenizer, read_documents, read_prompts
 from prefrl.text.generation import sample
 from prefrl.text.heads import TrunkReward
@@ -25,13 +27,16 @@ from prefrl.text.judge import ModelLabeler
 from prefrl.text.learner import TextLearner
 from prefrl.text.models import LanguageModel, save_model, with_lora
 from prefrl.text.packing import as_segment
-from prefrl.text.policy import Prompt
+from prefrl.text.policy import Gold, Prompt
 from prefrl.text.prompts import decode_answers
 from prefrl.text.settings import TextConfig
+from prefrl.text.simulated import SimulatedPeople
 from prefrl.text.supervised import blocks
 
 UNIT = "answers"
 EVALUATION_PROMPTS = 500  # at most
+BEST_OF_PROMPTS = 64  # at most
+BEST_OF = "best_of.json"  # in a run's folder, where `prefrl report` finds it
 
 
 def check(config: dict[str, Any]) -> None:
@@ -42,7 +47,9 @@ def check(config: dict[str, Any]) -> None:
 
 def heading(config: dict[str, Any]) -> str:
     """See `Domain`."""
-    what = f"{config['labels']} comparisons by {config['labeler']}"
+    options = config["loop"].get("options", 2)
+    asked = "comparisons" if options == 2 else f"rankings of {options}"
+    what = f"{config['labels']} {asked} by {config['labeler']}"
     if config["reward"] == "true":
         what = "the gold standard (the upper bound)"
     elif not config["labels"]:
@@ -63,9 +70,12 @@ def lines(config: dict[str, Any], row: Mapping[str, float]) -> list[tuple[str, s
     shown = []
     if config["reward"] == "learned":
         asked, answered = int(row.get("asked", 0)), int(row.get("labels", 0))
+        trusted = f"{share(row.get('reward_accuracy'))} of held-out answers predicted"
+        if config["gold"] is not None:
+            trusted += f", {share(row.get('newest_accuracy'))} of the newest policy's pairs ordered as gold does"
         shown += [
             ("comparisons", f"{asked} asked, {answered} answered, of {config['labels']}"),
-            ("reward model", f"{share(row.get('reward_accuracy'))} of held-out answers predicted"),
+            ("reward model", trusted),
             ("predicted reward", f"{row.get('predicted_return', math.nan):.2f}"),
         ]
     if config["gold"] is not None:
@@ -85,6 +95,8 @@ def train(run: Run, config: dict[str, Any], progress: Progress) -> dict[str, Any
         assert isinstance(learner, TextLearner)
         averaged = learner.policy.averaged()
         measured = _evaluate(config, learner, averaged, parts.ensemble)
+        if config.get("best_of") and config["gold"] is not None and config["reward"] == "learned":
+            write_json(run.folder / BEST_OF, _best_of(config, learner, parts.ensemble))
     save_model(averaged, run.folder / "model")
     return {
         "task": config["task"],
@@ -127,10 +139,13 @@ def _build(config: dict[str, Any], store: PreferenceStore, check: Callable[[], N
         comparisons=store.comparisons,
         documents=documents,
     )
-    judge = None
-    if config["labeler"].startswith("judge:") and config["labels"]:
-        judge = _judge(config, learner, progress)
-    return Parts(learner, ensemble, judge)
+    labeler: Labeler | None = None
+    kind, _, who = config["labeler"].partition(":")
+    if kind == "judge" and config["labels"]:
+        labeler = _judge(config, learner, progress)
+    elif kind == "simulated":
+        labeler = SimulatedPeople(find_people(who), config["seed"], who)
+    return Parts(learner, ensemble, labeler)
 
 
 def _check_store(lm: LanguageModel, store: PreferenceStore) -> None:
@@ -163,13 +178,9 @@ def _evaluate(
     config: dict[str, Any], learner: TextLearner, averaged: LanguageModel, ensemble: RewardEnsemble
 ) -> dict[str, float]:
     """Gold and predicted reward of one answer to each prompt, of the averaged policy and of the reference."""
-    prompts = learner.prompts
-    if config["evaluation"] is not None:
-        prompts = read_prompts(Path(config["evaluation"]), averaged)
-    prompts = prompts[:EVALUATION_PROMPTS]
+    prompts = _evaluation_prompts(config, learner)[:EVALUATION_PROMPTS]
     reference = open_model(config["model"], config["device"])
-    # A seed that no round draws.
-    seed = int(np.random.SeedSequence([config["seed"], 2**31]).generate_state(1)[0])
+    seed = _evaluation_seed(config, 0)
     measured: dict[str, float] = {"episodes": len(prompts)}
     for name, lm in (("", averaged), ("start_", reference)):
         segments = answer(lm, prompts, learner.config, seed=seed)
@@ -186,8 +197,62 @@ def _evaluate(
     return measured
 
 
-def answer(lm: LanguageModel, prompts: Sequence[Prompt], config: TextConfig, *, seed: int) -> list[Segment]:
-    """One answer to each prompt."""
+def _evaluation_prompts(config: dict[str, Any], learner: TextLearner) -> list[Prompt]:
+    if config["evaluation"] is None:
+        return learner.prompts
+    return read_prompts(Path(config["evaluation"]), learner.policy.lm)
+
+
+def _evaluation_seed(config: dict[str, Any], part: int) -> int:
+    """One that no round draws."""
+    return int(np.random.SeedSequence([config["seed"], 2**31]).generate_state(part + 1)[part])
+
+
+def _best_of(config: dict[str, Any], learner: TextLearner, ensemble: RewardEnsemble) -> dict[str, Any]:
+    """Best-of-n of the reference by the final reward."""
+    prompts = _evaluation_prompts(config, learner)[:BEST_OF_PROMPTS]
+    reference, gold = open_model(config["model"], config["device"]), find_gold(config["gold"])
+    return measure_best_of(
+        reference, ensemble, prompts, gold, learner.config, most=config["best_of"], seed=_evaluation_seed(config, 1)
+    )
+
+
+def measure_best_of(
+    lm: LanguageModel,
+    ensemble: RewardEnsemble,
+    prompts: Sequence[Prompt],
+    gold: Gold | None,
+    config: TextConfig,
+    *,
+    most: int,
+    seed: int,
+) -> dict[str, Any]:
+    """What best-of-n by a reward comes to for n up to `most`, by the reward itself and by gold: for `best_of.json`.
+
+    The standard deviations are those of single answers: in them predicted and true reward can be held side by side.
+    """
+    segments = answer(lm, prompts, config, seed=seed, each=most)
+    shape = (len(prompts), most)
+    with torch.no_grad():
+        predicted = ensemble.reward(collate(segments)).sum(dim=1).double().numpy().reshape(shape)
+    worth = [
+        math.nan if gold is None else gold(s.view.prompt, s.view.answer) for s in segments if isinstance(s.view, Text)
+    ]
+    true = np.array(worth).reshape(shape)
+    return {
+        "prompts": len(prompts),
+        "answers": most,
+        "seed": seed,
+        "predicted_return_std": float(predicted.std()),
+        "true_return_std": float(true.std()),
+        "curve": best_of_curve(predicted, true),
+    }
+
+
+def answer(
+    lm: LanguageModel, prompts: Sequence[Prompt], config: TextConfig, *, seed: int, each: int = 1
+) -> list[Segment]:
+    """`each` answers to every prompt; those to one prompt lie together."""
     for prompt in prompts:
         if len(prompt.ids) + config.most_tokens > lm.context:
             raise PrefrlError(
@@ -197,15 +262,17 @@ def answer(lm: LanguageModel, prompts: Sequence[Prompt], config: TextConfig, *, 
     answers = sample(
         lm,
         [prompt.ids for prompt in prompts],
+        each=each,
         most=config.most_tokens,
         temperature=config.temperature,
         generator=torch.Generator().manual_seed(seed),
     )
     rows = [t[:n].tolist() for t, n in zip(answers.tokens, answers.mask.sum(dim=1).tolist(), strict=True)]
     texts = decode_answers(lm, rows)
+    asked = [prompt for prompt in prompts for _ in range(each)]
     return [
         as_segment(prompt.ids, row, Text(prompt.text, text))
-        for prompt, row, text in zip(prompts, rows, texts, strict=True)
+        for prompt, row, text in zip(asked, rows, texts, strict=True)
     ]
 
 

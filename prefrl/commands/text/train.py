@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from prefrl.commands.text.setup import begin, find_device, find_gold, processors
+from prefrl.commands.text.setup import begin, find_device, find_gold, find_people, processors
 from prefrl.errors import PrefrlError
 
 
@@ -23,8 +23,12 @@ class TrainText:
     steps: int = 20_000
     """Answers to learn from in all, rounded up to whole rounds."""
     labeler: str = "oracle"
-    """Who compares: `oracle`, which knows --gold; `people`, at the labeling window; or `judge:MODEL`, a language model
-    that is shown both orders."""
+    """Who compares: `oracle`, which knows --gold; `people`, at the labeling window; `judge:MODEL`, a language model
+    that is shown both orders; or `simulated:module:function`, people that the function returns, of whom one, drawn by
+    lot, answers each question under a name of their own."""
+    options: int = 2
+    """How many answers a question shows, 2 to 9: two are compared, more are ranked, and all pairs of a ranking are
+    fitted as one element of a minibatch."""
     gold: str | None = None
     """What an answer is truly worth, as module:function of prompt and answer; for the oracle and for plots, never for
     the learner."""
@@ -34,8 +38,11 @@ class TrainText:
     """How the policy learns; dpo learns from the comparisons themselves."""
     evaluation: Path | None = None
     """Prompts for the evaluation at the end, that nothing was trained on; by default those that were."""
+    best_of: int = 64
+    """Where there is a --gold, best-of-n of the reference by the learned reward is measured at the end, on 64 prompts,
+    for n up to this; 0 leaves that out."""
     reward_model: Path | None = None
-    """A folder that `prefrl text reward` made: the reward to begin with."""
+    """A folder that `prefrl text reward` or `prefrl text train` made: the reward to begin with."""
     demonstrations: Path | None = None
     """Answers whose mean reward is to be 0: a file as `prefrl text sft` reads it."""
     documents: Path | None = None
@@ -111,8 +118,19 @@ class TrainText:
         return begin(self.out, self._resolved(), quiet=self.quiet)
 
     def _check(self) -> None:
-        if self.labeler not in ("oracle", "people") and not self.labeler.startswith("judge:"):
-            raise PrefrlError(f"no labeler {self.labeler!r}; choose oracle, people, or judge:MODEL")
+        kind, _, who = self.labeler.partition(":")
+        if self.labeler not in ("oracle", "people") and (kind not in ("judge", "simulated") or not who):
+            raise PrefrlError(
+                f"no labeler {self.labeler!r}; choose oracle, people, judge:MODEL, or simulated:module:function"
+            )
+        if kind == "simulated":
+            find_people(who)
+        if not 2 <= self.options <= 9 or self.options > self.answers:
+            raise PrefrlError(
+                f"--options must be between 2 and 9 and at most the {self.answers} of --answers, got {self.options}"
+            )
+        if kind == "judge" and self.options > 2:
+            raise PrefrlError(f"a model judges pairs: leave --options {self.options} out, or let others label")
         if find_gold(self.gold) is None and (self.reward == "true" or (self.labels and self.labeler == "oracle")):
             who = "the true reward" if self.reward == "true" else "an oracle"
             raise PrefrlError(f"{who} needs a gold standard: name it with --gold module:function")
@@ -122,6 +140,7 @@ class TrainText:
             ("seed", self.seed, 0),
             ("batches", self.batches, 1),
             ("members", self.members, 1),
+            ("best-of", self.best_of, 0),
             ("fit-updates", 0 if self.fit_updates is None else self.fit_updates, 0),
         ):
             if value < least:
@@ -164,8 +183,11 @@ class TrainText:
             later = self.fit_epochs * self.labels * (1.0 - self.upfront) / max(1, rounds - 1)
             updates = math.ceil(later / self.fit_batch_size)
         fit = fit_config(self.fit_epochs, updates, self.fit_batch_size, self.fit_learning_rate, self.noise)
-        # Every question takes two answers to one prompt, of which there are six pairs in four answers.
-        warmup = self.batch_size * max(1, math.ceil(2 * self.upfront * self.labels / self.batch_size))
+        # As many answers as the first questions take if none shares an answer with another.
+        warmup = self.batch_size * max(1, math.ceil(self.options * self.upfront * self.labels / self.batch_size))
+        loop = LoopConfig(
+            warmup_steps=warmup, steps_per_round=per_round, candidates_per_query=4, options=self.options, fit=fit
+        )
         paths = {
             name: None if path is None else str(path)
             for name, path in (
@@ -188,6 +210,7 @@ class TrainText:
             "reward": self.reward,
             "algo": self.learner,
             **paths,
+            "best_of": self.best_of,
             "lora": self.lora,
             "members": self.members,
             "own_trunks": self.own_trunks,
@@ -198,7 +221,8 @@ class TrainText:
             "horizon": float(self.steps),
             "oracle": asdict(oracle) | {"beta": str(oracle.beta)},  # JSON has no infinity
             "learner": asdict(learner),
-            "loop": asdict(LoopConfig(warmup_steps=warmup, steps_per_round=per_round, candidates_per_query=4, fit=fit)),
+            "pairs": True,
+            "loop": asdict(loop),
             "device": find_device(self.device),
             "threads": processors(self.threads),
         }
