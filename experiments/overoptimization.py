@@ -144,8 +144,8 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
     """Markdown: one row a number of labels."""
     runs = list(results.values())
     lines = [
-        "| labels | held-out accuracy | best gold of PPO | at a divergence of | gold at the end | predicted at the end | "
-        "divergence at the end | accuracy on its own pairs at the end | best of n: gold | predicted |",
+        "| labels | held-out accuracy | best gold of PPO | at a divergence of | gold at the end | predicted at the end "
+        "| divergence at the end | accuracy on its own pairs at the end | best of n: gold | predicted |",
         "| ---: |" + " ---: |" * 9,
     ]
     for i, arm in enumerate(runs[0]["arms"]):
@@ -172,11 +172,11 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
     lines += [
         "",
         f"PPO with a KL coefficient of {scale['kl_coefficient']:g} on a reward model that stays as it is, "
-        f"{scale['answers']:,} answers; best of {scale['most']} on {scale['prompts']} prompts of customers that nothing "
-        "was trained on. Gold and predicted reward in standard deviations of the supervised model's answers above their "
-        f"mean; moving means over {SMOOTH} batches of 256; divergence in nats an answer. Means ± half the 95 % "
-        f"t-interval over seeds {seeds}. Commits {commits}; made by `python experiments/overoptimization.py run` and "
-        "`table` from `experiments/results/overoptimization/`.",
+        f"{scale['answers']:,} answers; best of {scale['most']} on {scale['prompts']} prompts of customers that "
+        "nothing was trained on. Gold and predicted reward in standard deviations of the supervised model's answers "
+        f"above their mean; moving means over {SMOOTH} batches of 256; divergence in nats an answer. Means ± half the "
+        f"95 % t-interval over seeds {seeds}. Commits {commits}; made by "
+        "`python experiments/overoptimization.py run` and `table` from `experiments/results/overoptimization/`.",
     ]
     return "\n".join(lines) + "\n"
 

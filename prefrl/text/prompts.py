@@ -34,6 +34,14 @@ def decode_answers(lm: LanguageModel, answers: Sequence[Sequence[int]]) -> list[
     return [text.strip() for text in texts]
 
 
+def behind_shots(template: str, shots: Sequence[tuple[str, str]], prompt: str) -> str:
+    """A prompt behind demonstrations (prompt, answer), each written by `template`; the prompt up to its {answer}."""
+    if SLOT not in template or "{answer}" not in template:
+        raise PrefrlError(f"--template needs {{prompt}} and {{answer}}, got {template!r}")
+    before = "".join(template.replace(SLOT, asked).replace("{answer}", answer) for asked, answer in shots)
+    return before + template.partition("{answer}")[0].rstrip(" ").replace(SLOT, prompt)
+
+
 def set_template(lm: LanguageModel, template: str) -> None:
     """Have every prompt stand in `template`, such as `q: {prompt} a:`; it is saved with the model as chat template.
 

@@ -72,22 +72,16 @@ class Sample:
         from prefrl.text.data import read_prompts, rows, text_field
         from prefrl.text.generation import sample
         from prefrl.text.policy import Prompt
-        from prefrl.text.prompts import decode_answers, encode_prompt
+        from prefrl.text.prompts import behind_shots, decode_answers, encode_prompt
 
         lm = open_model(self.model, find_device(self.device))
         asked = [Prompt(text, tuple(encode_prompt(lm, text))) for text in self.prompt]
         asked += read_prompts(self.prompts, lm) if self.prompts is not None else []
         if self.few_shot is not None:
-            if "{prompt}" not in self.template or "{answer}" not in self.template:
-                raise PrefrlError(f"--template needs {{prompt}} and {{answer}}, got {self.template!r}")
-            before = "".join(
-                self.template.replace("{prompt}", text_field(row, "prompt")).replace(
-                    "{answer}", text_field(row, "answer", "completion")
-                )
-                for row in rows(self.few_shot)
-            )
-            last = self.template.partition("{answer}")[0].rstrip(" ")
-            texts = [before + last.replace("{prompt}", prompt.text) for prompt in asked]
+            shots = [
+                (text_field(row, "prompt"), text_field(row, "answer", "completion")) for row in rows(self.few_shot)
+            ]
+            texts = [behind_shots(self.template, shots, prompt.text) for prompt in asked]
             asked = [
                 Prompt(prompt.text, tuple(lm.tokenizer(text)["input_ids"]))
                 for prompt, text in zip(asked, texts, strict=True)
