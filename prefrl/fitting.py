@@ -33,7 +33,9 @@ class FitConfig:
     batch_size: int = 64
     """Comparisons in a minibatch."""
     learning_rate: float = 1e-3
-    """Adam's step size."""
+    """Adam's step size, or its highest one with a warmup."""
+    warmup: float | None = None
+    """Share of a fit's minibatches over which the step size rises; then it falls (`cosine_schedule`). None: constant."""
     noise: float = 0.1
     """Share of answers taken to be uniformly random."""
     weight_decay: float = 0.1
@@ -113,7 +115,8 @@ def fit(
         ensemble.weight_decay.fill_(config.weight_decay)
     optimizer = torch.optim.AdamW(ensemble.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
     ensemble.train()
-    left = config.first_epochs * math.ceil(len(groups) / config.batch_size) if first else config.updates
+    total = config.first_epochs * math.ceil(len(groups) / config.batch_size) if first else config.updates
+    left = total
     while left > 0:
         order = torch.from_numpy(rng.permutation(len(groups)))
         sums = torch.zeros(2, 2)  # (inside, outside the bags) x (loss, count)
@@ -125,6 +128,9 @@ def fit(
             losses = choice_loss(_absent(returns, index[chosen]), mu[chosen], noise=config.noise)  # [E, b]
             weights = bags[:, chosen] * share[chosen]
             optimizer.param_groups[0]["weight_decay"] = float(ensemble.weight_decay)
+            if config.warmup is not None:
+                share_of_step = cosine_schedule(total - left, total, config.warmup)
+                optimizer.param_groups[0]["lr"] = config.learning_rate * share_of_step
             optimizer.zero_grad()
             torch.autograd.backward((weights * losses).sum() / len(drawn))
             optimizer.step()
@@ -145,6 +151,15 @@ def fit(
         weight_decay=float(ensemble.weight_decay),
         seconds=time.perf_counter() - started,
     )
+
+
+def cosine_schedule(update: int, total: int, warmup: float) -> float:
+    """Share of the highest step size: a linear rise, then a cosine from 1 to .1 (InstructGPT, appendix C)."""
+    rise = max(1, round(warmup * total))
+    if update < rise:
+        return (update + 1) / rise
+    progress = (update - rise) / max(1, total - rise)
+    return 0.1 + 0.45 * (1.0 + math.cos(math.pi * progress))
 
 
 def _index_and_answers(comparisons: Sequence[Comparison], place: dict[str, int]) -> tuple[Tensor, Tensor]:

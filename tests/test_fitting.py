@@ -13,7 +13,7 @@ from prefrl.choice import choice_loss
 from prefrl.comparisons import Comparison, query_id, ranked_pairs
 from prefrl.control.networks import MLPReward
 from prefrl.ensemble import RewardEnsemble
-from prefrl.fitting import FitConfig, adapt_weight_decay, bag_counts, fit
+from prefrl.fitting import FitConfig, adapt_weight_decay, bag_counts, cosine_schedule, fit
 from prefrl.segments import Segment, SegmentBatch, collate
 
 WEIGHTS = np.array([2.0, -1.0, 0.0])  # what the synthetic labeler likes of an observation
@@ -430,3 +430,8 @@ def test_pairs_of_a_ranking_stay_in_one_bag() -> None:
     ensemble = RewardEnsemble(Linear(1), credit="each_step")
     report = fit(ensemble, ranking, QUICK, np.random.default_rng(0))
     assert math.isnan(report.loss) != math.isnan(report.validation_loss)  # all inside or all outside
+
+
+def test_the_schedule() -> None:
+    """Of 100 updates 10 rise; then a cosine from 1 to .1, half way at .55."""
+    assert [cosine_schedule(u, 100, 0.1) for u in (0, 4, 9, 10, 55, 100)] == pytest.approx([0.1, 0.5, 1, 1, 0.55, 0.1])

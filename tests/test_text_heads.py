@@ -16,11 +16,13 @@ from prefrl.fitting import FitConfig, fit
 from prefrl.segments import Segment, Text, collate
 from prefrl.text import heads
 from prefrl.text.generation import sample
-from prefrl.text.heads import Critic, TrunkReward
+from prefrl.text.heads import Critic, Reading, TrunkReward, running_mean
 from prefrl.text.models import LanguageModel, trainable, with_lora
-from prefrl.text.packing import as_segment, pack, token_ids
+from prefrl.text.packing import answer_log_probs, as_segment, pack, token_ids
 
 END = 2
+LAST: Reading = "last"
+MEAN: Reading = "mean"
 
 
 def reward_net(lm: LanguageModel | None = None, *, members: int = 3, trunks: int = 1) -> TrunkReward:
@@ -85,6 +87,60 @@ def test_the_reward_is_read_at_the_last_real_token(name: str) -> None:
     row = rewards[:, list(ENDS).index(name)]
     assert torch.allclose(row[:, len(answer) - 1], wanted, atol=1e-5)
     assert torch.count_nonzero(row) == len(wanted)  # nowhere else
+
+
+def test_running_mean_by_hand() -> None:
+    """1, (1 + 3) / 2; a masked step changes nothing: 5, 5, (5 + 1) / 2."""
+    mask = torch.tensor([[True, True, False], [True, False, True]])
+    means = running_mean(torch.tensor([[1.0, 3.0, 9.0], [5.0, 9.0, 1.0]]), mask)
+    assert means.tolist() == [[1.0, 2.0, 2.0], [5.0, 5.0, 3.0]]
+
+
+def test_the_mean_reads_the_head_at_every_token_of_the_answer() -> None:
+    """Which is what rewards of the answer cut off after each of its tokens come to, on average."""
+    lm = tiny(spread=3.0)
+    last, mean = (
+        RewardEnsemble(
+            TrunkReward(lm, members=2, reading=reading, generator=torch.Generator().manual_seed(0)), credit="last_step"
+        )
+        for reading in (LAST, MEAN)
+    )
+    with torch.no_grad():
+        cut = last.returns(collate([segment([5, 6], [8, 9, END][:n]) for n in (1, 2, 3)]))
+        longer = [segment([5, 6], [8, 9, END]), segment([5, 6, 7], [8, 9, 10, 11, END])]
+        assert torch.allclose(mean.returns(collate(longer))[:, 0], cut.mean(dim=1), atol=1e-5)
+
+
+def test_likelihood_adds_the_mean_log_probability_of_the_answer() -> None:
+    """Twice the policy's own mean, since the reward's trunk is still a copy of it; the head's part is as before."""
+    lm = tiny(spread=3.0)
+    batch = collate([segment(*tokens) for tokens in ENDS.values()])
+    plain, both = (
+        TrunkReward(lm, members=2, trunks=2, likelihood=weight, generator=torch.Generator().manual_seed(0))
+        for weight in (0.0, 2.0)
+    )
+    with torch.no_grad():
+        log_probs = answer_log_probs(lm, batch, temperature=1.0)
+        mean = log_probs.sum(dim=1) / batch.mask.sum(dim=1)
+        alone = RewardEnsemble(plain, credit="last_step").returns(batch)
+        added = RewardEnsemble(both, credit="last_step").returns(batch)
+    assert torch.allclose(added, alone + 2.0 * mean, atol=1e-4)
+    assert not torch.allclose(added, alone, atol=1e-2)
+
+
+def test_a_reward_with_likelihood_learns_and_comes_back_from_its_file(tmp_path: Path) -> None:
+    lm = tiny(spread=3.0)
+    net, again = (
+        TrunkReward(lm, members=2, trunks=2, likelihood=2.0, generator=torch.Generator().manual_seed(seed))
+        for seed in (0, 1)
+    )
+    batch = collate(random_segments(6))
+    net(batch).sum().backward()
+    assert all(p.grad is not None and bool(p.grad.any()) for p in net.vocabularies.parameters())
+    save_file(dict(net.state_dict()), tmp_path / "reward.safetensors")
+    again.load_state_dict(load_file(tmp_path / "reward.safetensors"))
+    with torch.no_grad():
+        assert torch.equal(net(batch), again(batch))
 
 
 def test_reading_in_pieces_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,6 @@ from prefrl.text.supervised import (
     blocks,
     example_loss,
     mean_loss,
-    schedule,
 )
 
 
@@ -39,11 +38,6 @@ def test_a_demonstration_teaches_its_answer_alone() -> None:
     wanted = -(logits[2, 8] + logits[3, 2] + logits[0, 6])
     assert tokens == 3
     assert loss.item() == pytest.approx(wanted.item(), abs=1e-4)
-
-
-def test_the_schedule() -> None:
-    """Of 100 updates 10 rise; then a cosine from 1 to .1, half way at .55."""
-    assert [schedule(u, 100, 0.1) for u in (0, 4, 9, 10, 55, 100)] == pytest.approx([0.1, 0.5, 1, 1, 0.55, 0.1])
 
 
 EXAMPLES = [Example((2, 5 + i % 3, 8 + i % 3, 11 + i % 3, 2), 2) for i in range(48)]

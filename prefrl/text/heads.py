@@ -2,15 +2,16 @@
 
 import copy
 import math
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from prefrl.segments import SegmentBatch
 from prefrl.text.models import LanguageModel, hidden_states, trunk, twin
-from prefrl.text.packing import Packed, pack
+from prefrl.text.packing import Packed, chosen_log_probs, pack
 
+Reading = Literal["last", "mean"]
 TOKENS = 2**14  # the most tokens read at once where nothing is learned
 
 
@@ -22,14 +23,33 @@ class TrunkReward(nn.Module):
     many times the work and lets members disagree on more than their heads. On a shared trunk nothing is held out: what
     is outside of one member's bag shapes the trunk through the others, and `fit` validates too kindly. Results lie
     where the batch lies.
+
+    Where `reading` is "mean", the head is read at every token of the answer, and the reward is the mean: more of a
+    small trunk's states have a say. With a `likelihood` above 0 a member keeps its trunk's layer over the vocabulary,
+    and an answer earns that many log-odds for each nat of its mean log-probability per token besides (the
+    length-normalized reward of SimPO, Meng et al. 2024, equation 4): a trunk that learned from demonstrations begins
+    with an opinion of answers, of which the state at the last token of a small one holds next to nothing.
     """
 
-    def __init__(self, lm: LanguageModel, *, members: int, trunks: int = 1, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        lm: LanguageModel,
+        *,
+        members: int,
+        trunks: int = 1,
+        reading: Reading = "last",
+        likelihood: float = 0.0,
+        generator: torch.Generator,
+    ) -> None:
         super().__init__()
         if trunks not in (1, members):
             raise ValueError(f"{members} members need 1 trunk or {members}, not {trunks}")
-        self.members, self.device = members, lm.device
+        self.members, self.device, self.reading, self.likelihood = members, lm.device, reading, likelihood
         self.trunks = nn.ModuleList(trunk(twin(lm).causal) for _ in range(trunks))
+        # Not tied to the embeddings, even where the policy's are: the file that holds a reward has no place for that.
+        self.vocabularies = nn.ModuleList(
+            _copy(lm.causal.get_output_embeddings()) for _ in range(trunks * (likelihood > 0))
+        )
         heads = torch.randn(members, lm.width, generator=generator) / math.sqrt(lm.width + 1)
         self.heads, self.bias = nn.Parameter(heads), nn.Parameter(torch.zeros(members))
         self.to(self.device)
@@ -46,13 +66,26 @@ class TrunkReward(nn.Module):
     def _score(self, batch: SegmentBatch) -> Tensor:
         packed = pack(batch, self.device)
         place = (packed.before + 1).clamp(max=packed.ids.shape[1] - 1)
-        heads = self.heads.chunk(len(self.trunks)), self.bias.chunk(len(self.trunks))
+        heads, biases = self.heads.chunk(len(self.trunks)), self.bias.chunk(len(self.trunks))
         rewards = []
-        for part, head, bias in zip(self.trunks, *heads, strict=True):
+        for i, part in enumerate(self.trunks):
             with self._autocast():
-                states = _at(hidden_states(part, packed.ids), place)
-            rewards.append((states @ head.T + bias).permute(2, 0, 1))
+                states = hidden_states(part, packed.ids)
+            scores = _at(states, place) @ heads[i].T + biases[i]  # [B, T, members on this trunk]
+            if self.reading == "mean":
+                scores = running_mean(scores, packed.mask)
+            if self.likelihood:
+                log_probs = running_mean(self._log_probs(i, states, packed)[..., None], packed.mask)
+                scores = scores + self.likelihood * log_probs
+            rewards.append(scores.permute(2, 0, 1))
         return torch.cat(rewards).to(batch.obs.device)
+
+    def _log_probs(self, i: int, states: Tensor, packed: Packed) -> Tensor:
+        """[B, T] the log-probability, by trunk `i`, of an answer's tokens."""
+        mask = packed.mask
+        with self._autocast():
+            flat = chosen_log_probs(self.vocabularies[i], _at(states, packed.before)[mask], packed.act[mask])
+        return torch.zeros_like(mask, dtype=torch.float32).masked_scatter(mask, flat)
 
 
 class Critic(nn.Module):
@@ -64,7 +97,7 @@ class Critic(nn.Module):
     def __init__(self, part: nn.Module, lm: LanguageModel) -> None:
         super().__init__()
         self.device, self._autocast = lm.device, lm.autocast
-        self.trunk = copy.deepcopy(part, {id(p): p for p in part.parameters() if not p.requires_grad})
+        self.trunk = _copy(part)
         self.head = nn.Linear(lm.width, 1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
@@ -77,6 +110,18 @@ class Critic(nn.Module):
             states = _at(hidden_states(self.trunk, packed.ids), packed.before)
         values: Tensor = self.head(states.float())[..., 0]
         return values
+
+
+def running_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """[B, T, ...] at every step the mean of the values [B, T, ...] up to and with it, over what is not masked."""
+    counts = mask.cumsum(dim=1).clamp(min=1)
+    shape = (*mask.shape, *[1] * (values.dim() - 2))
+    return (values * mask.view(shape)).cumsum(dim=1) / counts.view(shape)
+
+
+def _copy(part: nn.Module) -> nn.Module:
+    """A copy whose weights learn by themselves; frozen ones are shared."""
+    return copy.deepcopy(part, {id(p): p for p in part.parameters() if not p.requires_grad})
 
 
 def _at(states: Tensor, place: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from prefrl.fitting import cosine_schedule
 from prefrl.state_files import load_state, save_state
 from prefrl.text.models import LanguageModel, hidden_states, trainable, trunk
 from prefrl.text.packing import chosen_log_probs
@@ -87,7 +88,7 @@ class Supervised:
         self.lm.model.train()
         for chosen in self._minibatches(rng):
             check()
-            group["lr"] = self.config.learning_rate * schedule(self.updates, self.total, self.config.warmup)
+            group["lr"] = self.config.learning_rate * cosine_schedule(self.updates, self.total, self.config.warmup)
             loss, count = example_loss(self.lm, [self.examples[i] for i in chosen])
             torch.autograd.backward(loss / count)
             nn.utils.clip_grad_norm_(group["params"], self.config.max_grad_norm)
@@ -130,12 +131,3 @@ def mean_loss(lm: LanguageModel, examples: Sequence[Example], *, batch_size: int
         loss, count = example_loss(lm, examples[start : start + batch_size])
         losses, tokens = losses + float(loss), tokens + count
     return losses / tokens if tokens else math.nan
-
-
-def schedule(update: int, total: int, warmup: float) -> float:
-    """Share of the highest step size: a linear rise, then a cosine from 1 to .1."""
-    rise = max(1, round(warmup * total))
-    if update < rise:
-        return (update + 1) / rise
-    progress = (update - rise) / max(1, total - rise)
-    return 0.1 + 0.45 * (1.0 + math.cos(math.pi * progress))

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from prefrl.commands.text.setup import begin, find_device, processors
+from prefrl.commands.text.setup import begin, check_likelihood, find_device, processors
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,11 @@ class Reward:
     own_trunks: bool = True
     """Every member reads with a trunk of its own, at as many times the cost. On a shared one, members disagree less,
     and what one of them never saw has still shaped the trunk through the others: held-out figures flatter it."""
+    reading: Literal["last", "mean"] = "last"
+    """Where the head reads an answer: at its last token, as InstructGPT's does, or at each, for their mean."""
+    likelihood: float = 0.0
+    """Log-odds that a nat of an answer's mean log-probability by the reward's own trunk counts besides; about 3, with
+    `--reading mean`, serves a small model that learned from demonstrations."""
     lora: int = 0
     """Rank of low-rank adapters to train instead of all weights; 0 trains all weights."""
     epochs: int = 2
@@ -49,6 +54,7 @@ class Reward:
     def run(self) -> int:
         from prefrl.commands.text.reward_run import fit_config
 
+        check_likelihood(self.likelihood)
         config = {
             "domain": "reward",
             "task": "reward model",
@@ -60,6 +66,8 @@ class Reward:
             "demonstrations": None if self.demonstrations is None else str(self.demonstrations),
             "members": self.members,
             "own_trunks": self.own_trunks,
+            "reading": self.reading,
+            "likelihood": self.likelihood,
             "lora": self.lora,
             "held_out": self.held_out,
             "rounds": 1,

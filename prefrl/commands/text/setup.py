@@ -1,6 +1,7 @@
 """What the text commands have in common: devices, threads, models, gold standards."""
 
 import importlib
+import math
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -127,3 +128,9 @@ def memory(advice: str) -> Iterator[None]:
         if "allocate memory" not in str(error):
             raise
         raise PrefrlError(f"out of memory; {advice}") from error
+
+
+def check_likelihood(likelihood: float) -> None:
+    """Raise PrefrlError for a weight of the log-probability that is none."""
+    if not 0 <= likelihood < math.inf:
+        raise PrefrlError(f"--likelihood must be at least 0 and finite, got {likelihood:g}")

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from prefrl.commands.text.setup import begin, find_device, find_gold, find_people, processors
+from prefrl.commands.text.setup import begin, check_likelihood, find_device, find_gold, find_people, processors
 from prefrl.errors import PrefrlError
 
 
@@ -84,6 +84,11 @@ class TrainText:
     own_trunks: bool = True
     """Every member reads with a trunk of its own, at as many times the cost. On a shared one, members disagree less,
     and what one of them never saw has still shaped the trunk through the others: held-out figures flatter it."""
+    reading: Literal["last", "mean"] = "last"
+    """Where the head reads an answer: at its last token, as InstructGPT's does, or at each, for their mean."""
+    likelihood: float = 0.0
+    """Log-odds that a nat of an answer's mean log-probability by the reward's own trunk counts besides; about 3, with
+    `--reading mean`, serves a small model that learned from demonstrations."""
     acquisition: Literal["mixture", "disagreement", "entropy", "information-gain", "uniform"] = "mixture"
     """Which of the candidates becomes a question; mixture is half disagreement, half uniform."""
     upfront: float = 0.25
@@ -149,6 +154,7 @@ class TrainText:
             raise PrefrlError(
                 "--learner dpo learns from comparisons: ask for some with --labels, and leave --reward out"
             )
+        check_likelihood(self.likelihood)
         if not 0 <= self.noise < 1 or not 0 <= self.upfront <= 1:
             raise PrefrlError(f"--noise and --upfront are shares, got {self.noise:g} and {self.upfront:g}")
 
@@ -214,6 +220,8 @@ class TrainText:
             "lora": self.lora,
             "members": self.members,
             "own_trunks": self.own_trunks,
+            "reading": self.reading,
+            "likelihood": self.likelihood,
             "acquisition": self.acquisition,
             "upfront": self.upfront,
             "when_short": self.when_short,
