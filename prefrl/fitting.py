@@ -35,7 +35,7 @@ class FitConfig:
     learning_rate: float = 1e-3
     """Adam's step size, or its highest one with a warmup."""
     warmup: float | None = None
-    """Share of a fit's minibatches over which the step size rises; then it falls (`cosine_schedule`). None: constant."""
+    """Share of a fit's minibatches over which the step size rises; then it falls (`cosine_schedule`). None: never."""
     noise: float = 0.1
     """Share of answers taken to be uniformly random."""
     weight_decay: float = 0.1
