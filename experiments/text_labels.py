@@ -157,9 +157,9 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
         f"Pairs of four answers to each of {scale['held_out']} prompts of customers that nothing was trained on: share "
         "that the reward model orders as the gold score does, by how the questions were chosen. Answers are those of "
         f"the supervised model to {scale['prompts']:,} prompts, labels of fifteen simulated people, "
-        f"{scale['candidates']} candidates a question, the first {scale['labels'][0]} uniform for all. Means ± half the 95 % t-interval over "
-        f"seeds {seeds}. Commits {commits}; made by `python experiments/text_labels.py run` and `table` from "
-        "`experiments/results/text_labels/`.",
+        f"{scale['candidates']} candidates a question, the first {scale['labels'][0]} uniform for all. Means ± half "
+        f"the 95 % t-interval over seeds {seeds}. Commits {commits}; made by `python experiments/text_labels.py run` "
+        "and `table` from `experiments/results/text_labels/`.",
     ]
     return "\n".join(lines) + "\n"
 
