@@ -23,7 +23,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from sweeping import RESULTS, ROOT, interval, load
+from sweeping import RESULTS, ROOT, load, shown
 from text_demo import GOLD, prefrl
 
 from prefrl.commands.plots import picture
@@ -179,12 +179,6 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
         "`python experiments/overoptimization.py run` and `table` from `experiments/results/overoptimization/`.",
     ]
     return "\n".join(lines) + "\n"
-
-
-def shown(values: Sequence[float], kind: str) -> str:
-    """A mean, and its interval where there is one."""
-    mean, half = interval(values)
-    return f"{mean:{kind}}" if len(values) < 2 else f"{mean:{kind}} ± {half:{kind}}"
 
 
 def plot(results: Mapping[str, Mapping[str, Any]]) -> bytes:

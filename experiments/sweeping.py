@@ -83,6 +83,12 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return mean, T95[len(values) - 1] * statistics.stdev(values) / math.sqrt(len(values))
 
 
+def shown(values: Sequence[float], kind: str) -> str:
+    """A mean and half its interval, where there is one, in a format."""
+    mean, half = interval(values)
+    return f"{mean:{kind}}" if len(values) < 2 else f"{mean:{kind}} ± {half:{kind}}"
+
+
 def normalized(learned: Mapping[str, Any], baselines: Sequence[Mapping[str, Any]]) -> float:
     """(return - random) / (baseline's return - random): 0 is a random policy, 1 the mean true-reward baseline."""
     random = statistics.fmean(summary["random_return"] for summary in [learned, *baselines])

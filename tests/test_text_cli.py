@@ -5,15 +5,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow
 import pytest
+import torch
 from pyarrow import parquet
 from text_worlds import WORDS, tiny
 
 from prefrl.commands import main
+from prefrl.commands.text.setup import memory
 from prefrl.runs import Run, newest_checkpoint
 from prefrl.store import PreferenceStore
 from prefrl.text.data import read_comparisons, read_demonstrations, read_prompts
@@ -387,6 +390,54 @@ def test_a_template_is_saved_with_the_model(files: Path, tmp_path: Path, capsys:
     for template, reason in (("no slot", "needs {prompt} once"), ("{{x}} {prompt}", "no braces")):
         assert tune(template, tmp_path / "bad") == 2
         assert reason in capsys.readouterr().err
+
+
+def cuda_is_full() -> None:
+    raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
+def python_is_full() -> None:
+    raise MemoryError
+
+
+def torch_is_full() -> None:
+    torch.empty(2**60)  # what torch itself says on a processor
+
+
+@pytest.mark.parametrize("full", [cuda_is_full, python_is_full, torch_is_full])
+@pytest.mark.parametrize(
+    ("verb", "place", "advice"),
+    [
+        ("train", "prefrl.text.learner.improve", "try --minibatch-size 8 and --batch-size 16"),
+        ("sft", "prefrl.text.supervised.Supervised.epoch", "try --batch-size 16"),
+        ("reward", "prefrl.commands.text.reward_run.fit", "try --batch-size 16"),
+        ("sample", "prefrl.text.generation.sample", "ask for fewer answers at once, with --each"),
+    ],
+)
+def test_memory_that_is_exhausted(
+    full: Callable[[], None], verb: str, place: str, advice: str, files: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """A sentence that says what would fit; a folder in which nothing was done does not stand in the way of that."""
+    monkeypatch.setattr(place, lambda *_, **__: full())
+    model = ["--model", files / "model"]
+    if verb == "train":
+        code = train(files, tmp_path / "run", "--labels", 1, "--upfront", 0.0, "--steps", 32)
+    elif verb == "sample":
+        code = text("sample", *model, "--prompt", "w1", *QUICK)
+    else:
+        data = files / ("demos.jsonl" if verb == "sft" else "comparisons.jsonl")
+        code = text(verb, *model, "--data", data, "--batch-size", 32, "--out", tmp_path / "run", "--quiet", *QUICK)
+        assert not (tmp_path / "run").exists()
+    assert code == 2
+    error = capsys.readouterr().err
+    assert f"out of memory; {advice}" in error
+    assert "Traceback" not in error
+
+
+def test_other_errors_of_torch_are_not_taken_for_memory() -> None:
+    with pytest.raises(RuntimeError, match="shape"), memory("x"):
+        torch.ones(2) @ torch.ones(3, 3)
 
 
 def test_commands_that_lack_something(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
