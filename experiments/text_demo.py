@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from few_shot import best_shots
 from sweeping import RESULTS, ROOT, interval, load
 
+from prefrl.commands.text.setup import open_model
 from prefrl.provenance import provenance
 from prefrl_envs import tiny_instruct
 
@@ -65,11 +67,34 @@ def make_data(folder: Path, scale: Scale, seed: int) -> None:
     shown = tiny_instruct.prompts(scale.demonstrations, rng, "train")
     rows = [{"prompt": prompt.text, "answer": tiny_instruct.demonstration(prompt, rng)} for prompt in shown]
     write(folder / "demonstrations.jsonl", rows)
-    short = sorted(rows, key=lambda row: len(row["prompt"]) + len(row["answer"]))[: len(rows) // 2]
-    write(folder / "shots.jsonl", [short[i] for i in rng.choice(len(short), 3, replace=False)])
     for split, n in (("train", scale.prompts), ("test", scale.test)):
         texts = dict.fromkeys(prompt.text for prompt in tiny_instruct.prompts(2 * n, rng, split))
         write(folder / f"{split}.jsonl", [{"prompt": text} for text in list(texts)[:n]])
+
+
+def choose_shots(folder: Path, seed: int) -> None:
+    """The demonstrations to put before a prompt of the base model: those that did best on prompts of training."""
+    path = folder / "data" / "shots.jsonl"
+    if path.exists():
+        return
+    rows = [json.loads(line) for line in (folder / "data" / "demonstrations.jsonl").read_text().splitlines()]
+    short = sorted(((row["prompt"], row["answer"]) for row in rows), key=lambda shot: len(" ".join(shot)))
+    asked = [json.loads(line)["prompt"] for line in (folder / "data" / "train.jsonl").read_text().splitlines()]
+    shots, _ = best_shots(
+        open_model(str(folder / "base"), "cpu"),
+        short[: len(short) // 2],
+        asked[:100],
+        lambda prompt, text: tiny_instruct.gold(prompt, answer_alone(text)),
+        template=SHOTS,
+        rng=np.random.default_rng(seed),
+        most_tokens=int(MOST_TOKENS),
+    )
+    write(path, [{"prompt": prompt, "answer": answer} for prompt, answer in shots])
+
+
+def answer_alone(text: str) -> str:
+    """An answer without what follows where a further turn begins."""
+    return text.split(tiny_instruct.QUESTION)[0].strip()
 
 
 def prefrl(*arguments: object) -> None:
@@ -101,6 +126,7 @@ def run(seed: int, scale: Scale, folder: Path) -> dict[str, Any]:
         *("--demonstrations", data / "demonstrations.jsonl", "--most-tokens", MOST_TOKENS),
         *("--upfront", 0.5, "--kl-coefficient", 0.2, "--fit-epochs", 3, "--out", folder / "ppo"),
     )
+    choose_shots(folder, seed)
     for arm in ARMS:
         model = folder / ("base" if arm == "few-shot" else arm)
         shots = ["--few-shot", data / "shots.jsonl", "--template", SHOTS] if arm == "few-shot" else []
@@ -121,7 +147,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     """The rows of JSON lines; what an answer says after a further turn begins is not part of it."""
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     for row in rows:
-        row["answer"] = row["answer"].split(tiny_instruct.QUESTION)[0].strip()
+        row["answer"] = answer_alone(row["answer"])
         row["gold"] = tiny_instruct.gold(row["prompt"], row["answer"])
     return rows
 

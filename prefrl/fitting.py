@@ -38,6 +38,8 @@ class FitConfig:
     """Share of a fit's minibatches over which the step size rises; then it falls (`cosine_schedule`). None: never."""
     noise: float = 0.1
     """Share of answers taken to be uniformly random."""
+    measured: int | None = None
+    """Comparisons, or rankings, that the end of a fit calibrates on and measures by, drawn by lot; None: all."""
     weight_decay: float = 0.1
     """Weight decay at first; it is then adapted."""
     adaptation: float = 1.1
@@ -139,7 +141,15 @@ def fit(
         ratio = _ratio(sums)
         ensemble.weight_decay.fill_(adapt_weight_decay(float(ensemble.weight_decay), ratio, config.adaptation))
     ensemble.eval()
-    returns = _absent(ensemble.calibrate(batch)[:, index], index)
+    place_in = index
+    if config.measured is not None and config.measured < len(groups):
+        rows = groups[torch.from_numpy(rng.permutation(len(groups))[: config.measured])].flatten()
+        rows = rows[rows >= 0]
+        index, mu, bags, share = index[rows], mu[rows], bags[:, rows], share[rows]
+        options = torch.unique(index[index >= 0])
+        # An absent option's place is any: its return is replaced.
+        batch, place_in = batch[options], torch.searchsorted(options, index).clamp(max=len(options) - 1)
+    returns = _absent(ensemble.calibrate(batch)[:, place_in], index)
     losses = choice_loss(returns, mu, noise=config.noise)
     (loss, inside), (validation_loss, outside) = _inside_outside(losses, bags, share).tolist()
     correct = choice_correct(returns, mu.expand_as(returns))[bags == 0]

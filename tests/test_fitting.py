@@ -10,7 +10,7 @@ from worlds import clip
 
 from prefrl import fitting
 from prefrl.choice import choice_loss
-from prefrl.comparisons import Comparison, query_id, ranked_pairs
+from prefrl.comparisons import Comparison, from_ranking, query_id, ranked_pairs
 from prefrl.control.networks import MLPReward
 from prefrl.ensemble import RewardEnsemble
 from prefrl.fitting import FitConfig, adapt_weight_decay, bag_counts, cosine_schedule, fit
@@ -435,3 +435,21 @@ def test_pairs_of_a_ranking_stay_in_one_bag() -> None:
 def test_the_schedule() -> None:
     """Of 100 updates 10 rise; then a cosine from 1 to .1, half way at .55."""
     assert [cosine_schedule(u, 100, 0.1) for u in (0, 4, 9, 10, 55, 100)] == pytest.approx([0.1, 0.5, 1, 1, 0.55, 0.1])
+
+
+def test_a_fit_can_measure_by_a_part_of_the_comparisons() -> None:
+    """It learns the same; a part that is all of them measures the same; a smaller one calibrates on its own options."""
+    comparisons = [*pairs(30), *from_ranking(clips(4, seed=9), (0, 1, 2, 3))]
+    fits = {}
+    for measured in (None, 31, 8):
+        ensemble = perceptrons()
+        report = fit(ensemble, comparisons, replace(QUICK, measured=measured), np.random.default_rng(0))
+        fits[measured] = ensemble, report
+    (whole, report), (same_again, same_report), (part, part_report) = fits.values()
+    assert same(whole, same_again)
+    assert replace(report, seconds=0.0) == replace(same_report, seconds=0.0)
+    weights = (dict(ensemble.net.named_parameters()) for ensemble in (whole, part))
+    assert all(torch.equal(a, b) for a, b in zip(*(w.values() for w in weights), strict=True))
+    assert not torch.equal(whole.shift, part.shift)
+    assert 0.0 <= part_report.accuracy <= 1.0
+    assert part_report.loss != report.loss
