@@ -5,7 +5,7 @@ import torch
 from text_worlds import as_batch, gpt2, prompts_of, tiny
 
 from prefrl.text import packing
-from prefrl.text.generation import left_padded, sample
+from prefrl.text.generation import draw, left_padded, sample
 from prefrl.text.models import LanguageModel
 from prefrl.text.packing import answer_log_probs, pack
 
@@ -118,3 +118,11 @@ def test_left_padding() -> None:
     ids, mask = left_padded([[5], [7, 8, 9]])
     assert ids.tolist() == [[0, 0, 5], [7, 8, 9]]
     assert mask.tolist() == [[False, False, True], [True, True, True]]
+
+
+def test_a_token_without_probability_is_never_drawn() -> None:
+    """And the others in their proportions, to 4 standard errors."""
+    p = torch.tensor([0.0, 0.7, 0.0, 0.3, 0.0])
+    counts = torch.bincount(draw(p.log().expand(10_000, -1), seeded())[:, 0], minlength=5)
+    assert counts[p == 0].sum() == 0
+    assert abs(int(counts[1]) - 7000) < 4 * (10_000 * 0.7 * 0.3) ** 0.5
