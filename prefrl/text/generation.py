@@ -75,10 +75,7 @@ def _decode(
     for t in range(tokens.shape[1]):
         check()
         scores = torch.log_softmax(logits / (temperature or 1.0), dim=-1)
-        if temperature == 0:
-            drawn = scores.argmax(dim=-1, keepdim=True)
-        else:
-            drawn = draw(scores, generator)
+        drawn = scores.argmax(dim=-1, keepdim=True) if temperature == 0 else draw(scores, generator)
         tokens[rows, t], log_probs[rows, t] = drawn[:, 0], scores.gather(1, drawn)[:, 0]
         lengths[rows] = t + 1
         going = torch.nonzero(drawn[:, 0] != lm.end)[:, 0]

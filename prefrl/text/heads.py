@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from prefrl.segments import SegmentBatch
-from prefrl.text.models import LanguageModel, hidden_states, trunk, twin
-from prefrl.text.packing import Packed, pack
+from prefrl.text.models import LanguageModel, trunk, twin
+from prefrl.text.packing import Packed, pack, states_after, states_before
 
 TOKENS = 2**14  # the most tokens read at once where nothing is learned
 
@@ -45,14 +45,13 @@ class TrunkReward(nn.Module):
 
     def _score(self, batch: SegmentBatch) -> Tensor:
         packed = pack(batch, self.device)
-        place = (packed.before + 1).clamp(max=packed.ids.shape[1] - 1)
         heads = self.heads.chunk(len(self.trunks)), self.bias.chunk(len(self.trunks))
         rewards = []
         for part, head, bias in zip(self.trunks, *heads, strict=True):
             with self._autocast():
-                states = _at(hidden_states(part, packed.ids), place)
+                states = states_after(part, packed).float()
             rewards.append((states @ head.T + bias).permute(2, 0, 1))
-        return torch.cat(rewards).to(batch.obs.device)
+        return _as_long(torch.cat(rewards), packed).to(batch.obs.device)
 
 
 class Critic(nn.Module):
@@ -74,14 +73,13 @@ class Critic(nn.Module):
     def forward(self, packed: Packed) -> Tensor:
         """[B, T] values, any number where masked."""
         with self._autocast():
-            states = _at(hidden_states(self.trunk, packed.ids), packed.before)
-        values: Tensor = self.head(states.float())[..., 0]
-        return values
+            states = states_before(self.trunk, packed).float()
+        return _as_long(self.head(states)[..., 0], packed)
 
 
-def _at(states: Tensor, place: Tensor) -> Tensor:
-    """[B, T, H] states [B, L, H] at places [B, T], in 32 bits."""
-    return states.gather(1, place[..., None].expand(-1, -1, states.shape[-1])).float()
+def _as_long(values: Tensor, packed: Packed) -> Tensor:
+    """[..., L] with zeros up to the batch's T steps."""
+    return nn.functional.pad(values, (0, packed.mask.shape[1] - values.shape[-1]))
 
 
 def leave_out_frozen(module: nn.Module) -> None:

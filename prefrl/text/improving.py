@@ -87,7 +87,7 @@ def improve(
     config, device = policy.config, policy.lm.device
     noted: list[tuple[float, ...]] = []
     for _ in range(config.epochs):
-        for chosen in torch.randperm(len(judged.batch), generator=generator).split(config.minibatch_size):
+        for chosen in shuffled(len(judged.batch), config.answers, generator).split(config.minibatch_size):
             check()
             part = judged.batch[chosen]
             old, advantages = judged.old_log_probs[chosen].to(device), judged.advantages[chosen].to(device)
@@ -116,6 +116,12 @@ def improve(
     names = ("policy_loss", "clip_share", "policy_kl")
     means = {name: sum(column) / len(column) for name, column in zip(names, columns, strict=False)}
     return {**means, "value_loss": sum(columns[4]) / len(noted), "first_ratio_error": first_ratio}
+
+
+def shuffled(n: int, each: int, generator: torch.Generator) -> Tensor:
+    """[n] rows in random order but for the `each` answers to a prompt, which stay together: it is read once for all."""
+    prompts = torch.randperm(n // each, generator=generator)
+    return (prompts[:, None] * each + torch.arange(each)).flatten()
 
 
 def improve_by_comparisons(
