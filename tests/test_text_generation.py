@@ -5,7 +5,7 @@ import torch
 from text_worlds import as_batch, gpt2, prompts_of, tiny
 
 from prefrl.text import packing
-from prefrl.text.generation import left_padded, sample
+from prefrl.text.generation import draw, left_padded, sample
 from prefrl.text.models import LanguageModel
 from prefrl.text.packing import answer_log_probs, pack
 
@@ -57,6 +57,37 @@ def test_log_probs_equal_the_models_own_logits() -> None:
         assert (got[i][answers.mask[i]] - torch.stack(wanted)).abs().max() < 1e-5
 
 
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_sharing_a_prompt_changes_neither_log_probs_nor_gradients(kind: str) -> None:
+    """Against plain forward passes of one sequence each, prompts and answers being of many lengths."""
+    lm = tiny(spread=3.0)
+    lm = lm if kind == "llama" else LanguageModel(gpt2(spread=4.0), lm.tokenizer)
+    prompts = prompts_of([1, 6, 3])
+    answers = sample(lm, prompts, each=4, most=10, generator=seeded())
+    assert len(set(answers.mask.sum(dim=1).tolist())) > 2
+    order = torch.randperm(12, generator=seeded())
+    weights = torch.randn(answers.mask.shape, generator=seeded()) * answers.mask
+
+    def gradients(log_probs: torch.Tensor) -> list[torch.Tensor]:
+        lm.model.zero_grad()
+        (log_probs * weights).sum().backward()  # type: ignore[no-untyped-call]
+        return [p.grad.clone() for p in lm.model.parameters() if p.grad is not None]
+
+    shared = torch.empty(answers.mask.shape)
+    shared[order] = answer_log_probs(lm, as_batch(prompts, answers, 4)[order], temperature=0.7)
+    found = gradients(shared)
+    plain = torch.zeros(answers.mask.shape)
+    for i, length in enumerate(answers.mask.sum(dim=1).tolist()):
+        prompt, answer = prompts[i // 4], answers.tokens[i, :length]
+        logits = lm.model(input_ids=torch.tensor([[*prompt, *answer.tolist()]])).logits[0, len(prompt) - 1 : -1] / 0.7
+        plain[i, :length] = logits.log_softmax(dim=-1).gather(1, answer[:, None])[:, 0]
+    assert (shared - plain).abs().max() < 1e-5
+    wanted = gradients(plain)
+    assert len(found) == len(wanted)
+    for a, b in zip(found, wanted, strict=True):
+        assert torch.allclose(a, b, rtol=1e-4, atol=1e-5 * float(b.abs().max()) + 1e-6)
+
+
 def test_chunks_change_neither_log_probs_nor_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     lm, prompts = tiny(spread=8.0), prompts_of([4, 6, 3])
     batch = as_batch(prompts, sample(lm, prompts, most=10, generator=seeded()))
@@ -100,8 +131,8 @@ def test_a_prompt_may_hold_the_end_token() -> None:
     with torch.no_grad():
         assert (answer_log_probs(lm, batch, temperature=1.0) - answers.log_probs).abs().max() < 1e-5
     packed = pack(batch, torch.device("cpu"))
-    assert packed.ids[0, :4].tolist() == [2, 5, 6, 2]
-    assert packed.first.tolist() == [4, 2]
+    prompts_seen = [p[real].tolist() for p, real in zip(packed.prompts, packed.real, strict=True)]
+    assert [prompts_seen[i] for i in packed.which] == prompts
 
 
 def test_the_same_seed_draws_the_same_and_greedy_draws_the_best() -> None:
@@ -118,3 +149,11 @@ def test_left_padding() -> None:
     ids, mask = left_padded([[5], [7, 8, 9]])
     assert ids.tolist() == [[0, 0, 5], [7, 8, 9]]
     assert mask.tolist() == [[False, False, True], [True, True, True]]
+
+
+def test_a_token_without_probability_is_never_drawn() -> None:
+    """And the others in their proportions, to 4 standard errors."""
+    p = torch.tensor([0.0, 0.7, 0.0, 0.3, 0.0])
+    counts = torch.bincount(draw(p.log().expand(10_000, -1), seeded())[:, 0], minlength=5)
+    assert counts[p == 0].sum() == 0
+    assert abs(int(counts[1]) - 7000) < 4 * (10_000 * 0.7 * 0.3) ** 0.5

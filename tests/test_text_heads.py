@@ -55,10 +55,15 @@ def test_a_segment_holds_prompt_and_answer() -> None:
 
 
 def test_packing_undoes_padding_on_both_sides() -> None:
-    packed = pack(collate([segment([5], [8, 2]), segment([5, 6, 7], [9])]), torch.device("cpu"))
-    assert packed.ids.tolist() == [[5, 8, 2, 0], [5, 6, 7, 9]]
-    assert packed.first.tolist() == [1, 3]
-    assert packed.before.tolist() == [[0, 1], [2, 3]]
+    batch = collate([segment([5], [8, 2]), segment([5, 6, 7], [9]), segment([5], [7, 6, 2])])
+    packed = pack(batch[torch.tensor([0, 1])], torch.device("cpu"))  # without the longest answer
+    assert packed.prompts.tolist() == [[0, 0, 5], [5, 6, 7]]
+    assert packed.real.tolist() == [[False, False, True], [True, True, True]]
+    assert packed.which.tolist() == [0, 1]
+    assert packed.act.tolist() == [[8, 2], [9, 0]]
+    assert packed.mask.tolist() == [[True, True, False], [True, False, False]]
+    assert pack(batch, torch.device("cpu")).which.tolist() == [0, 1, 0]  # a prompt of several answers is read once
+    assert pack(batch[torch.tensor([0, 2])], torch.device("cpu")).prompts.tolist() == [[5]]
 
 
 # ---- where the reward is read ----------------------------------------------------------------------------------------

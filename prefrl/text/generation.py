@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
+from transformers import Cache, DynamicCache
+from transformers.cache_utils import DynamicLayer
 
 from prefrl.text.models import LanguageModel
 
@@ -64,7 +66,7 @@ def _decode(
     check: Callable[[], None],
 ) -> None:
     ids, mask = left_padded(prompts)
-    cache = DynamicCache(config=lm.causal.config.get_text_config())
+    cache = _cache(lm, ids.shape[1] + tokens.shape[1])
     logits = _forward(lm, ids, mask, (mask.cumsum(dim=1) - 1).clamp(min=0), cache)
     if each > 1:
         cache.batch_repeat_interleave(each)
@@ -73,10 +75,7 @@ def _decode(
     for t in range(tokens.shape[1]):
         check()
         scores = torch.log_softmax(logits / (temperature or 1.0), dim=-1)
-        if temperature == 0:
-            drawn = scores.argmax(dim=-1, keepdim=True)
-        else:
-            drawn = torch.multinomial(scores.exp(), 1, generator=generator)
+        drawn = scores.argmax(dim=-1, keepdim=True) if temperature == 0 else draw(scores, generator)
         tokens[rows, t], log_probs[rows, t] = drawn[:, 0], scores.gather(1, drawn)[:, 0]
         lengths[rows] = t + 1
         going = torch.nonzero(drawn[:, 0] != lm.end)[:, 0]
@@ -90,12 +89,60 @@ def _decode(
         position = position + 1
 
 
-def _forward(lm: LanguageModel, ids: Tensor, mask: Tensor, position: Tensor, cache: DynamicCache) -> Tensor:
+def draw(log_probs: Tensor, generator: torch.Generator) -> Tensor:
+    """One token for each distribution, [n, V] -> [n, 1]: the first at which the cumulated probability passes a number.
+
+    One random number a row; torch.multinomial takes one for every token.
+    """
+    cumulated = log_probs.exp().cumsum(dim=1, dtype=torch.float64)
+    passed = torch.rand(len(log_probs), 1, dtype=torch.float64, generator=generator) * cumulated[:, -1:]
+    return torch.searchsorted(cumulated, passed, right=True).clamp(max=log_probs.shape[1] - 1)
+
+
+class _Roomy(DynamicLayer):
+    """Keys and values with room for those to come, which are written in place instead of all being copied each time."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self._room, self._whole = room, (torch.empty(0), torch.empty(0))
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """[n, heads, steps, width] more of each; all of them."""
+        held, steps = self.get_seq_length(), key_states.shape[-2]
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self._whole = tuple(s.new_empty(*s.shape[:2], self._room, s.shape[3]) for s in (key_states, value_states))
+        for whole, new in zip(self._whole, (key_states, value_states), strict=True):
+            whole[:, :, held : held + steps] = new
+        return self._show(held + steps)
+
+    def _show(self, steps: int) -> tuple[Tensor, Tensor]:
+        self.keys, self.values = (whole[:, :, :steps] for whole in self._whole)
+        return self.keys, self.values
+
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        """Every row `repeats` times."""
+        self.batch_select_indices(torch.arange(len(self._whole[0])).repeat_interleave(repeats))
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """These rows."""
+        held, self._whole = self.get_seq_length(), tuple(whole[indices] for whole in self._whole)
+        self._show(held)
+
+
+def _cache(lm: LanguageModel, room: int) -> Cache:
+    """A cache for `room` tokens; layers of kinds other than plain attention are as transformers has them."""
+    cache = DynamicCache(config=lm.causal.config.get_text_config())
+    cache.layers = [_Roomy(room) if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    return cache
+
+
+def _forward(lm: LanguageModel, ids: Tensor, mask: Tensor, position: Tensor, cache: Cache) -> Tensor:
     """[n, V] logits of the token that follows, on the processor, where tokens are drawn."""
     with lm.autocast():
         out = lm.model(
             input_ids=ids.to(lm.device),
-            attention_mask=mask.to(lm.device),
+            attention_mask=None if bool(mask.all()) else mask.to(lm.device),
             position_ids=position.to(lm.device),
             past_key_values=cache,
             use_cache=True,

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from prefrl.segments import SegmentBatch
-from prefrl.text.models import LanguageModel, hidden_states, trunk, twin
-from prefrl.text.packing import Packed, chosen_log_probs, pack
+from prefrl.text.models import LanguageModel, trunk, twin
+from prefrl.text.packing import Packed, chosen_log_probs, pack, states_around, states_before
 
 Reading = Literal["last", "mean"]
 TOKENS = 2**14  # the most tokens read at once where nothing is learned
@@ -65,27 +65,22 @@ class TrunkReward(nn.Module):
 
     def _score(self, batch: SegmentBatch) -> Tensor:
         packed = pack(batch, self.device)
-        place = (packed.before + 1).clamp(max=packed.ids.shape[1] - 1)
+        mask = packed.mask[:, : packed.act.shape[1]]  # [B, L]
         heads, biases = self.heads.chunk(len(self.trunks)), self.bias.chunk(len(self.trunks))
         rewards = []
         for i, part in enumerate(self.trunks):
             with self._autocast():
-                states = hidden_states(part, packed.ids)
-            scores = _at(states, place) @ heads[i].T + biases[i]  # [B, T, members on this trunk]
+                before, after = states_around(part, packed)
+            scores = after.float() @ heads[i].T + biases[i]  # [B, L, members on this trunk]
             if self.reading == "mean":
-                scores = running_mean(scores, packed.mask)
+                scores = running_mean(scores, mask)
             if self.likelihood:
-                log_probs = running_mean(self._log_probs(i, states, packed)[..., None], packed.mask)
-                scores = scores + self.likelihood * log_probs
+                with self._autocast():
+                    flat = chosen_log_probs(self.vocabularies[i], before[mask], packed.act[mask])
+                log_probs = torch.zeros_like(mask, dtype=torch.float32).masked_scatter(mask, flat)
+                scores = scores + self.likelihood * running_mean(log_probs, mask)[..., None]
             rewards.append(scores.permute(2, 0, 1))
-        return torch.cat(rewards).to(batch.obs.device)
-
-    def _log_probs(self, i: int, states: Tensor, packed: Packed) -> Tensor:
-        """[B, T] the log-probability, by trunk `i`, of an answer's tokens."""
-        mask = packed.mask
-        with self._autocast():
-            flat = chosen_log_probs(self.vocabularies[i], _at(states, packed.before)[mask], packed.act[mask])
-        return torch.zeros_like(mask, dtype=torch.float32).masked_scatter(mask, flat)
+        return _as_long(torch.cat(rewards), packed).to(batch.obs.device)
 
 
 class Critic(nn.Module):
@@ -107,9 +102,8 @@ class Critic(nn.Module):
     def forward(self, packed: Packed) -> Tensor:
         """[B, T] values, any number where masked."""
         with self._autocast():
-            states = _at(hidden_states(self.trunk, packed.ids), packed.before)
-        values: Tensor = self.head(states.float())[..., 0]
-        return values
+            states = states_before(self.trunk, packed).float()
+        return _as_long(self.head(states)[..., 0], packed)
 
 
 def running_mean(values: Tensor, mask: Tensor) -> Tensor:
@@ -124,9 +118,9 @@ def _copy(part: nn.Module) -> nn.Module:
     return copy.deepcopy(part, {id(p): p for p in part.parameters() if not p.requires_grad})
 
 
-def _at(states: Tensor, place: Tensor) -> Tensor:
-    """[B, T, H] states [B, L, H] at places [B, T], in 32 bits."""
-    return states.gather(1, place[..., None].expand(-1, -1, states.shape[-1])).float()
+def _as_long(values: Tensor, packed: Packed) -> Tensor:
+    """[..., L] with zeros up to the batch's T steps."""
+    return nn.functional.pad(values, (0, packed.mask.shape[1] - values.shape[-1]))
 
 
 def leave_out_frozen(module: nn.Module) -> None:

@@ -16,6 +16,7 @@ from prefrl.text.kl import k1, k3
 from prefrl.text.losses import implicit_returns, masked_mean, policy_loss, value_loss
 from prefrl.text.packing import answer_log_probs, pack
 from prefrl.text.policy import Acted, Policy, batch_parts, take_step
+from prefrl.text.settings import TextConfig
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -86,7 +87,7 @@ def improve(
     config, device = policy.config, policy.lm.device
     noted: list[tuple[float, ...]] = []
     for _ in range(config.epochs):
-        for chosen in torch.randperm(len(judged.batch), generator=generator).split(config.minibatch_size):
+        for chosen in shuffled(len(judged.batch), config.answers, generator).split(config.minibatch_size):
             check()
             part = judged.batch[chosen]
             old, advantages = judged.old_log_probs[chosen].to(device), judged.advantages[chosen].to(device)
@@ -115,6 +116,36 @@ def improve(
     names = ("policy_loss", "clip_share", "policy_kl")
     means = {name: sum(column) / len(column) for name, column in zip(names, columns, strict=False)}
     return {**means, "value_loss": sum(columns[4]) / len(noted), "first_ratio_error": first_ratio}
+
+
+def shuffled(n: int, each: int, generator: torch.Generator) -> Tensor:
+    """[n] rows in random order but for the `each` answers to a prompt, which stay together: it is read once for all."""
+    prompts = torch.randperm(n // each, generator=generator)
+    return (prompts[:, None] * each + torch.arange(each)).flatten()
+
+
+def fit_critic(
+    critic: Critic,
+    optimizer: torch.optim.Optimizer,
+    batch: SegmentBatch,
+    returns: Tensor,
+    config: TextConfig,
+    *,
+    generator: torch.Generator,
+    check: Callable[[], None],
+) -> None:
+    """Fit a new value function to what answers [B] came to, before any policy learns by it.
+
+    A value function that knows nothing leaves the differences between prompts in the advantages, where they drown those
+    between the answers to one prompt.
+    """
+    for _ in range(config.value_epochs):
+        for chosen in shuffled(len(batch), config.answers, generator).split(config.minibatch_size):
+            check()
+            part, wanted = batch[chosen], returns[chosen, None].to(critic.device)
+            error = (critic(pack(part, critic.device)) - wanted).square()
+            torch.autograd.backward(0.5 * masked_mean(error, part.mask.to(critic.device)))
+            take_step(optimizer, config.value_learning_rate, config.warmup, config)
 
 
 def improve_by_comparisons(

@@ -15,9 +15,11 @@ from prefrl.comparisons import Comparison
 from prefrl.ensemble import RewardFn
 from prefrl.errors import PrefrlError
 from prefrl.loop import Experience
+from prefrl.segments import collate
 from prefrl.state_files import load_state, save_state
+from prefrl.text.advantages import end_penalty
 from prefrl.text.heads import Critic
-from prefrl.text.improving import improve, improve_by_comparisons, judge
+from prefrl.text.improving import fit_critic, improve, improve_by_comparisons, judge
 from prefrl.text.kl import adapted_coefficient
 from prefrl.text.models import LanguageModel, trainable, trunk
 from prefrl.text.policy import Acted, Gold, Policy, Prompt, adam, batch_parts
@@ -68,6 +70,7 @@ class TextLearner:
         self._coefficient = config.kl_coefficient
         self._check, self._comparisons, self._documents = check, comparisons, documents
         self._critic_from, self._most = critic_from, most_segments
+        self._rolled: list[Acted] = []  # what was answered before learning began
         self._critic: Critic | None = None
         self._critic_optimizer: torch.optim.Optimizer | None = None
 
@@ -95,6 +98,7 @@ class TextLearner:
             for prompts in self._batches_of_prompts(math.ceil(steps / self.config.batch_size), rng)
         ]
         self.steps += sum(len(a.segments) for a in acted)
+        self._rolled = acted if self.config.algo == "ppo" and self._critic is None else []
         return self._experience(acted, [])
 
     def learn(self, steps: int, reward: RewardFn | None) -> Experience:
@@ -108,7 +112,7 @@ class TextLearner:
         if self.config.algo == "dpo":
             return self._learn_by_comparisons(prompts, reward, generator)
         if self.config.algo == "ppo" and self._critic is None:
-            self._make_critic()
+            self._begin_critic(reward, generator)
         acted, rows = [], []
         for asked in prompts:
             done, row = self._one_batch(asked, reward, rng, generator)
@@ -116,6 +120,22 @@ class TextLearner:
             rows.append(row)
             self.steps += len(done.segments)
         return self._experience(acted, rows)
+
+    def _begin_critic(self, reward: RewardFn | None, generator: torch.Generator) -> None:
+        """Make a value function, and fit it to what the answers of the warmup earn."""
+        self._make_critic()
+        assert self._critic is not None
+        assert self._critic_optimizer is not None
+        if not self._rolled:
+            return
+        batch = collate([s for acted in self._rolled for s in acted.segments])
+        ended = torch.cat([acted.ended for acted in self._rolled])
+        earned = torch.cat([self._pay(acted, reward).sum(dim=1) for acted in self._rolled])
+        earned = earned + end_penalty(batch.mask, ended, penalty=self.config.missing_end_penalty).sum(dim=1)
+        self._rolled = []
+        fit_critic(
+            self._critic, self._critic_optimizer, batch, earned, self.config, generator=generator, check=self._check
+        )
 
     def _one_batch(
         self, prompts: Sequence[Prompt], reward: RewardFn | None, rng: np.random.Generator, generator: torch.Generator

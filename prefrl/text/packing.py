@@ -1,4 +1,4 @@
-"""Token sequences for the networks: from segments and back, padded on the right so that no mask is needed."""
+"""Token sequences for the networks: from segments and back, and what a trunk makes of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,39 +7,81 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+from transformers import DynamicCache
 
 from prefrl.errors import PrefrlError
 from prefrl.segments import Segment, SegmentBatch, Text
-from prefrl.text.models import LanguageModel, hidden_states, trunk
+from prefrl.text.models import LanguageModel, trunk
 
 LOGITS = 2**23  # the most logits in memory at once
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Packed:
-    """Whole token sequences, prompt and answer, without padding on the left."""
+    """Prompts and answers as networks read them: each prompt once, however many answers it has."""
 
-    ids: Tensor  # [B, L]  long; padding on the right is 0
-    first: Tensor  # [B]  place of the answer's first token
-    act: Tensor  # [B, T]  long, the answer's tokens
+    prompts: Tensor  # [G, P]  long, distinct; they end at the right
+    real: Tensor  # [G, P]  bool
+    which: Tensor  # [B]  the prompt of each answer
+    act: Tensor  # [B, L]  long, the answers' tokens, L those of the longest
     mask: Tensor  # [B, T]  bool
-
-    @property
-    def before(self) -> Tensor:
-        """[B, T] place of the state in which each token was chosen; any place where masked."""
-        steps = torch.arange(self.act.shape[1], device=self.ids.device)
-        return (self.first[:, None] - 1 + steps).clamp(max=self.ids.shape[1] - 1)
 
 
 def pack(batch: SegmentBatch, device: torch.device) -> Packed:
-    """The token sequences of a batch, as short as its longest."""
-    given, steps = batch.context_mask.sum(dim=1), batch.mask.sum(dim=1)  # [B]
-    everything = torch.cat([batch.context, batch.obs[:, :1], batch.act], dim=1).long()
-    lengths = given + 1 + steps
-    place = torch.arange(int(lengths.max()))
-    source = (place + (batch.context.shape[1] - given)[:, None]).clamp(max=everything.shape[1] - 1)
-    ids = everything.gather(1, source) * (place < lengths[:, None])
-    return Packed(ids.to(device), (given + 1).to(device), batch.act.long().to(device), batch.mask.to(device))
+    """The distinct prompts of a batch and its answers, all as short as the longest."""
+    given = torch.cat([batch.context, batch.obs[:, :1]], dim=1).long()
+    real = torch.cat([batch.context_mask, torch.ones_like(batch.mask[:, :1])], dim=1)
+    longest, steps = int(real.sum(dim=1).max()), int(batch.mask.sum(dim=1).max())
+    given = given[:, -longest:].masked_fill(~real[:, -longest:], -1)
+    prompts, which = torch.unique(given, dim=0, return_inverse=True)
+    parts = (prompts.clamp(min=0), prompts >= 0, which, batch.act[:, :steps].long(), batch.mask)
+    return Packed(*(part.to(device) for part in parts))
+
+
+def states_before(part: nn.Module, packed: Packed) -> Tensor:
+    """[B, L, H] hidden states of a trunk, each the one in which an answer's token is chosen."""
+    first, later = _states(part, packed, packed.act[:, :-1])
+    return torch.cat([first, later], dim=1)
+
+
+def states_after(part: nn.Module, packed: Packed) -> Tensor:
+    """[B, L, H] hidden states of a trunk, each with an answer's token read."""
+    return _states(part, packed, packed.act)[1]
+
+
+def states_around(part: nn.Module, packed: Packed) -> tuple[Tensor, Tensor]:
+    """Both of `states_before` and `states_after`, in one reading."""
+    first, later = _states(part, packed, packed.act)
+    return torch.cat([first, later[:, :-1]], dim=1), later
+
+
+def _states(part: nn.Module, packed: Packed, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """[B, 1, H] at the end of each prompt, [B, L, H] at each of `tokens` [B, L]. Answers to a prompt share its reading.
+
+    Padding on the left is masked; padding on the right is looked at by no real token.
+    """
+    cache = DynamicCache(config=part.config.get_text_config())  # type: ignore[operator,union-attr]
+    seen = packed.real.sum(dim=1)
+    padded = not bool(packed.real.all())
+    first: Tensor = part(
+        input_ids=packed.prompts,
+        attention_mask=packed.real if padded else None,
+        position_ids=(packed.real.cumsum(dim=1) - 1).clamp(min=0),
+        past_key_values=cache,
+        use_cache=True,
+    ).last_hidden_state[:, -1:]
+    if tokens.shape[1] == 0:
+        return first[packed.which], first.new_zeros(len(tokens), 0, first.shape[-1])
+    cache.batch_select_indices(packed.which)
+    everything = torch.cat([packed.real[packed.which], torch.ones_like(tokens, dtype=torch.bool)], dim=1)
+    later: Tensor = part(
+        input_ids=tokens,
+        attention_mask=everything if padded else None,
+        position_ids=seen[packed.which][:, None] + torch.arange(tokens.shape[1], device=tokens.device),
+        past_key_values=cache,
+        use_cache=True,
+    ).last_hidden_state
+    return first[packed.which], later
 
 
 def as_segment(prompt: Sequence[int], answer: Sequence[int], view: Text, gold: float | None = None) -> Segment:
@@ -73,9 +115,9 @@ def answer_log_probs(lm: LanguageModel, batch: SegmentBatch, *, temperature: flo
     """[B, T] log-probability of every answer token under softmax(logits / temperature), zero where masked."""
     packed = pack(batch, lm.device)
     with lm.autocast():
-        states = hidden_states(trunk(lm.causal), packed.ids)
-        chosen = states.gather(1, packed.before[..., None].expand(-1, -1, states.shape[-1]))[packed.mask]
-        flat = chosen_log_probs(lm.causal.get_output_embeddings(), chosen, packed.act[packed.mask], temperature)
+        real = packed.mask[:, : packed.act.shape[1]]
+        states = states_before(trunk(lm.causal), packed)[real]
+        flat = chosen_log_probs(lm.causal.get_output_embeddings(), states, packed.act[real], temperature)
     return torch.zeros_like(packed.mask, dtype=torch.float32).masked_scatter(packed.mask, flat)
 
 

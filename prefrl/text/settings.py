@@ -31,6 +31,8 @@ class TextConfig:
     """Of the policy itself: answers are drawn and learned from at this temperature."""
     learning_rate: float = 3e-4
     value_learning_rate: float = 3e-4
+    value_epochs: int = 2
+    """Passes over the answers of the warmup, before PPO begins, by which its value function learns what they earn."""
     kl_coefficient: float = 0.05
     """Price of a nat of divergence from the reference, in standard deviations of the reward."""
     kl_target: float | None = None
@@ -58,6 +60,7 @@ class TextConfig:
             ("minibatch-size", 1 <= self.minibatch_size <= self.batch_size, "between 1 and the batch size"),
             ("answers", self.answers >= 2, "at least 2, so that there is something to compare"),
             ("epochs", self.epochs >= 1, "at least 1"),
+            ("value-epochs", self.value_epochs >= 0, "at least 0"),
             ("most-tokens", self.most_tokens >= 1, "at least 1"),
             ("temperature", 0 < self.temperature < math.inf, "above 0"),
             ("kl-target", self.kl_target is None or self.kl_target > 0, "above 0"),

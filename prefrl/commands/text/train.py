@@ -61,6 +61,8 @@ class TrainText:
     """Batches in a round, between two rounds of questions."""
     epochs: int = 1
     """Times that each batch is learned from."""
+    value_epochs: int = 2
+    """Passes over the first answers, before PPO begins, by which its value function learns what they earn."""
     most_tokens: int = 48
     """Length at which an answer is cut off."""
     temperature: float = 1.0
@@ -171,6 +173,7 @@ class TrainText:
             minibatch_size=self.minibatch_size,
             answers=self.answers,
             epochs=self.epochs,
+            value_epochs=self.value_epochs,
             most_tokens=self.most_tokens,
             temperature=self.temperature,
             learning_rate=self.learning_rate,
