@@ -28,6 +28,7 @@ from prefrl.loop import LoopConfig, train, train_baseline
 from prefrl.runs import Run, newest_checkpoint
 from prefrl.segments import SegmentBatch
 from prefrl.store import PreferenceStore
+from prefrl.text.improving import critic_values
 from prefrl.text.kl import k1
 from prefrl.text.learner import TextLearner
 from prefrl.text.models import trainable, with_lora
@@ -116,6 +117,27 @@ def test_a_rollout_learns_nothing_and_gives_answers_to_compare() -> None:
     assert all(s.true_reward is not None and s.view is not None for s in segments)
     contexts = [(*s.context.tolist(), int(s.obs[0])) for s in segments]
     assert all(len(set(contexts[i : i + 4])) == 1 for i in range(0, 64, 4))  # four answers to each prompt
+
+
+def test_a_value_function_knows_what_the_first_answers_earned_before_the_policy_learns() -> None:
+    """Fitted, its error on new answers is far below their variance; unfitted, it says zero of all."""
+    errors = {}
+    for passes in (0, 20):
+        trained = learner(value_epochs=passes, value_learning_rate=3e-3)
+        trained.rollout(1024)
+        before = {name: weight.clone() for name, weight in trained.policy.weights.items()}
+        trained._begin_critic(likes_low, torch.Generator().manual_seed(0))
+        assert all(torch.equal(weight, before[name]) for name, weight in trained.policy.weights.items())
+        assert trained._rolled == []
+        acted = trained.policy.act(trained.prompts, 8, torch.Generator().manual_seed(1), lambda: None)
+        earned = likes_low(acted.batch).sum(dim=1)
+        assert trained._critic is not None
+        # At the last token, before which nearly all is known.
+        last = torch.arange(acted.batch.mask.shape[1]) == acted.batch.mask.sum(dim=1, keepdim=True) - 1
+        said = critic_values(trained._critic, acted.batch, 32)[last]
+        errors[passes] = float((said - earned).square().mean() / earned.square().mean())
+    assert errors[0] == pytest.approx(1.0)
+    assert errors[20] < 0.5, errors
 
 
 def test_prompts_come_again_only_when_all_had_their_turn() -> None:
