@@ -33,14 +33,16 @@ from prefrl.control.tasks import find_task
 from prefrl.provenance import provenance
 from prefrl.segments import Frames, Segment
 from prefrl.store import PreferenceStore
+from prefrl_envs import tiny_instruct
 from prefrl_labeling import window
 from prefrl_labeling.keymap import default_keymap
 from prefrl_labeling.screen import Screen
 
-MINUTES = {"frames": 1, "opening": 1, "keys": 15, "kills": 10}  # that a measurement takes, roughly
+MINUTES = {"frames": 1, "opening": 1, "keys": 15, "kills": 10, "text": 6}  # that a measurement takes, roughly
 SECONDS = 20  # for which pictures are counted
 SIDE = 500  # pixels
 PAIRS = 1000
+TEXT_GOLD = "prefrl_envs.tiny_instruct:gold"
 TRAIN = ("hopper", "--labeler", "people", "--labels", "220", "--steps", "150000")
 KILLS = 200
 
@@ -126,19 +128,54 @@ def opening() -> dict[str, Any]:
 
 def keys() -> dict[str, Any]:
     """A run that waits for people, labeled in the window by an oracle that presses real keys."""
-    folder = RUNS / "labeling" / "keys"
+    found, summary = _labeled(RUNS / "labeling" / "keys", ["train", *TRAIN])
+    learned = {name: summary[name] for name in ("true_return", "true_return_std", "random_return", "episodes")}
+    return {"train": " ".join(TRAIN), **found, **learned}
+
+
+def _labeled(folder: Path, command: list[str]) -> tuple[dict[str, float], dict[str, Any]]:
+    """Train in `folder` by a command of prefrl, answer at the keys; what was measured, and the run's summary."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "prefrl", "train", *TRAIN, "--out", str(folder)]
+    command = [sys.executable, "-m", "prefrl", *command, "--out", str(folder)]
     with folder.with_suffix(".log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as training:
         while not (folder / "preferences.db").exists():
             assert training.poll() is None, f"training ended: see {log.name}"
             time.sleep(0.2)
         found = label_by_keys(folder)
         assert training.wait() == 0, f"training failed: see {log.name}"
-    summary = json.loads((folder / "summary.json").read_text())
-    learned = {name: summary[name] for name in ("true_return", "true_return_std", "random_return", "episodes")}
-    return {"train": " ".join(TRAIN), **found, **learned}
+    return found, json.loads((folder / "summary.json").read_text())
+
+
+def text() -> dict[str, Any]:
+    """Runs of a language model that wait for people: pairs of answers, and rankings of four, by real keys."""
+    folder = RUNS / "labeling" / "text"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    asked = tiny_instruct.prompts(600, rng, "train")
+    shown = [{"prompt": prompt.text, "answer": tiny_instruct.demonstration(prompt, rng)} for prompt in asked]
+    rows = {"documents": [{"text": text_} for text_ in tiny_instruct.documents(1500, rng)], "demonstrations": shown}
+    for name, content in {**rows, "prompts": shown[:300]}.items():
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in content))
+
+    def prefrl(*words: object) -> None:
+        subprocess.run([sys.executable, "-m", "prefrl", "text", *map(str, words)], check=True)
+
+    shape = ["--layers", 2, "--hidden", 48, "--block", 250, "--epochs", 1, "--batch-size", 8]
+    prefrl("pretrain", "--documents", folder / "documents.jsonl", "--out", folder / "base", *shape)
+    data = ["--data", folder / "demonstrations.jsonl", "--epochs", 6]
+    prefrl("sft", "--model", folder / "base", *data, "--out", folder / "sft")
+    found: dict[str, Any] = {}
+    for name, labels, options in (("pairs", 40, 2), ("rankings", 20, 4)):
+        given = ["--labeler", "people", "--labels", labels, "--options", options, "--steps", 2048, "--best-of", 0]
+        world = ["--model", folder / "sft", "--prompts", folder / "prompts.jsonl", "--gold", TEXT_GOLD]
+        measured, summary = _labeled(folder / name, ["text", "train", *map(str, [*world, *given])])
+        with PreferenceStore(folder / name / "preferences.db") as store:
+            log = store.answers()
+        kept = {"labels": summary["labels"], "ranked": sum(answer.ranks is not None for answer in log)}
+        found[name] = {"train": " ".join(map(str, given)), **measured, **kept}
+    return found
 
 
 def kills() -> dict[str, Any]:
@@ -165,6 +202,7 @@ MEASUREMENTS: dict[str, Callable[[], dict[str, Any]]] = {
     "opening": opening,
     "keys": keys,
     "kills": kills,
+    "text": text,
 }
 
 
@@ -183,7 +221,7 @@ def run(names: list[str]) -> None:
 
 def table(found: Mapping[str, Mapping[str, Any]]) -> str:
     """The measurements as markdown."""
-    f, o, k, d = (found[name] for name in MEASUREMENTS)
+    f, o, k, d = (found[name] for name in ("frames", "opening", "keys", "kills"))
     rows = [
         (
             f"Pictures a second with two {f['clip_pixels']} x {f['clip_pixels']} clips of MuJoCo, over "
@@ -208,6 +246,10 @@ def table(found: Mapping[str, Mapping[str, Any]]) -> str:
             f"{d['stuck']} leases were stuck",
         ),
     ]
+    if t := found.get("text"):
+        what = "Answers of a language model, compared and ranked by keys while `prefrl text train` ran"
+        each = [f"{t[n]['answers']} {n} in {t[n]['seconds']} s" for n in ("pairs", "rankings")]
+        rows.append((what, ", ".join(each)))
     commits = ", ".join(sorted({str(entry["commit"])[:12] for entry in found.values()}))
     return "\n".join(
         [

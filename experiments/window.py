@@ -71,7 +71,7 @@ def screens(theme: str) -> Iterator[tuple[str, Screen]]:
         scroll=(0, 0),
         waiting=(
             "Nothing to compare just now",
-            "All 175 pairs that were asked are answered. The trainer is learning.",
+            "All 175 questions that were asked are answered. The trainer is learning.",
             "When this round is learned it asks about what the agent does then.",
         ),
         answered=37,

@@ -68,7 +68,7 @@ def test_the_readme_shows_every_verb(verb: str) -> None:
 
 
 def test_what_the_readme_types_exists() -> None:
-    for verb, rest in re.findall(r"^prefrl ((?:text )?\w+)(.*)$", README, re.MULTILINE):
+    for verb, rest in re.findall(r"^prefrl ((?:text )?[\w-]+)(.*)$", README, re.MULTILINE):
         fields = {name.replace("_", "-") for name in inspect.signature(verbs()[verb]).parameters}
         assert set(re.findall(r"--([\w-]+)", rest.split("#")[0])) <= fields, (verb, rest)
     for names in re.findall(r"^from prefrl import (.*)$", README, re.MULTILINE):
@@ -96,8 +96,13 @@ def test_tables_are_what_the_data_say(monkeypatch: pytest.MonkeyPatch) -> None:
             continue
         made[name] = choices.table(name, choice, sweeping.load(name))
     labeling = importlib.import_module("labeling")
-    if labeling.MEASUREMENTS.keys() <= sweeping.load("labeling").keys():
+    if labeling.MEASUREMENTS.keys() - {"text"} <= sweeping.load("labeling").keys():
         made["labeling"] = labeling.table(sweeping.load("labeling"))
+    for name in ("overoptimization", "text_labels"):
+        if found := sweeping.load(name):
+            made[name] = importlib.import_module(name).table(found)
+        else:
+            assert not (sweeping.RESULTS / f"{name}.md").exists(), f"{name}: a table without its data"
     for name, table in made.items():
         assert (sweeping.RESULTS / f"{name}.md").read_text() == table, f"{name}: make the table again"
     assert readme.filled(README) == README, "python experiments/readme.py"

@@ -212,3 +212,8 @@ def test_every_task_has_words_of_its_own(task: str) -> None:
     assert guide.question.endswith("?")
     assert guide.good
     assert guide.bad
+
+
+def test_answers_of_a_language_model_are_asked_about_as_such() -> None:
+    assert guide_of("prompts", "text").question == "Which answer is better?"
+    assert guide_of("prompts").question != guide_of("prompts", "text").question

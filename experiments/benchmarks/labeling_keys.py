@@ -3,8 +3,9 @@
     xvfb-run python experiments/benchmarks/labeling_keys.py runs/keys    # a run that waits for people
 
 It needs xdotool. The window is that of `prefrl label`; the oracle looks at what is on the screen, compares the true
-returns of these two clips, and presses the arrow key of the better side a moment after the pair has appeared. It ends
-when the run's target is reached. `python experiments/labeling.py` does this together with all other measurements.
+returns of these clips or answers, and presses the arrow key of the better side, or the numbers of more than two from
+the best to the worst, a moment after they have appeared. It ends when the run's target is reached.
+`python experiments/labeling.py` does this together with all other measurements.
 """
 
 import json
@@ -12,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,19 @@ from prefrl_labeling import window
 from prefrl_labeling.screen import Screen
 
 LOOK_SECONDS = 1.0  # that the oracle takes for each pair; a person takes 3 to 5
+
+
+def keys_for(returns: Sequence[float]) -> list[str]:
+    """What to press for options that are truly worth so much, in their order on the screen: X names of keys."""
+    if len(returns) == 2:
+        return ["Left" if returns[0] > returns[1] else "Right" if returns[1] > returns[0] else "Up"]
+    order = sorted(range(len(returns)), key=lambda i: -returns[i])
+    keys: list[str] = []
+    for before, i in zip([None, *order], order, strict=False):
+        if before is not None and returns[before] == returns[i]:
+            keys.append("equal")
+        keys.append(str(i + 1))
+    return [*keys, "Return"]
 
 
 def label_by_keys(folder: Path) -> dict[str, float]:
@@ -44,10 +59,9 @@ def label_by_keys(folder: Path) -> dict[str, float]:
                 seen["pictures"] += 1
                 seen["visible"] += now - seen["last"]
                 if now - seen["since"] > LOOK_SECONDS:
-                    left, right = (float(option.true_reward.sum()) for option in session.current.options)
-                    key = "Left" if left > right else "Right" if right > left else "Up"
+                    keys = keys_for([float(option.true_reward.sum()) for option in session.current.options])
                     seen["pressed"], seen["more"] = now, session.counts.asked > session.counts.answered + 1
-                    subprocess.run(["xdotool", "key", key], check=True)
+                    subprocess.run(["xdotool", "key", "--delay", "40", *keys], check=True)
         elif screen.answered >= screen.target:
             opened[0].closing = True
         seen["last"] = now

@@ -278,8 +278,8 @@ class _Sitting:
         if self.window.target is not None and counts.answered >= self.window.target:
             why = f"All {counts.answered:,} comparisons are answered, thank you. {_sentence(doing)}"
             return "Everything is answered", why.strip(), then or "You can close the window."
-        why = f"All {counts.asked:,} pairs that were asked are answered. {_sentence(doing)}"
-        return "Nothing to compare just now", why.strip(), then or "New pairs come by themselves."
+        why = f"All {counts.asked:,} questions that were asked are answered. {_sentence(doing)}"
+        return "Nothing to compare just now", why.strip(), then or "New questions come by themselves."
 
     # ---- what a person does --------------------------------------------------------------------------------------
 

@@ -52,14 +52,21 @@ _GUIDES = {
 }
 
 
-def guide_of(task: str) -> Guide:
+# Of all others, by domain.
+_PLAIN = {
+    "control": (
+        "Which one does the task better?",
+        "Gets nearer to what you want of it, in a way that you would like to see again.",
+        "Gets nowhere, undoes what it had reached, or does harm on the way.",
+    ),
+    "text": (
+        "Which answer is better?",
+        "Does what the prompt asks, all of it and nothing else, says only what is so, and comes to an end.",
+        "Answers something else, makes things up, repeats itself, or breaks off.",
+    ),
+}
+
+
+def guide_of(task: str, domain: str = "control") -> Guide:
     """The guide of a task; a plain one for a task that we have no words for."""
-    question, good, bad = _GUIDES.get(
-        task,
-        (
-            "Which one does the task better?",
-            "Gets nearer to what you want of it, in a way that you would like to see again.",
-            "Gets nowhere, undoes what it had reached, or does harm on the way.",
-        ),
-    )
-    return Guide(task, question, good, bad)
+    return Guide(task, *_GUIDES.get(task, _PLAIN[domain]))

@@ -88,7 +88,7 @@ class Label:
         check_screen()
         keymap = read_keymap(self.keymap) if self.keymap else default_keymap()
         opened = window.Window(
-            guide=guide_of(str(config.get("task", "preferences"))),
+            guide=guide_of(str(config.get("task", "preferences")), config.get("domain", "control")),
             name=self.name or _user(),
             keymap=keymap,
             draw=DrawStates(self.size, self.renderer),
