@@ -17,6 +17,7 @@ from prefrl.errors import PrefrlError
 from prefrl.files import write_atomically
 
 FORMAT = 1  # of the files; those without a number are of this one
+WORKED_OUT = {"labels", "labels_from", "labeler", "clip_steps"}  # in config.json: not the option, but what came of it
 
 
 def outcome(row: Row, folder: Path) -> dict[str, Any]:
@@ -76,7 +77,7 @@ def missing(grid: Grid, runs: Path, results: Path) -> list[Row]:
 
 def _check_same(row: Row, config: Mapping[str, Any], where: Path) -> None:
     """A name that now means something else must not bring up what it meant before."""
-    before = _begun_as(str(config.get("command")))
+    before = _begun_as(config)
     if before is None:
         raise PrefrlError(f"{where} was made by a command that this version does not know: {config.get('command')}")
     differing = [
@@ -91,13 +92,15 @@ def _check_same(row: Row, config: Mapping[str, Any], where: Path) -> None:
         )
 
 
-def _begun_as(command: str) -> Train | None:
+def _begun_as(config: Mapping[str, Any]) -> Train | None:
+    """The options of a run: what its command said, and the defaults of that time where its configuration holds them."""
     try:
-        words = shlex.split(command)
+        words = shlex.split(str(config.get("command")))
         train = tyro.cli(Train, args=words[words.index("train") + 1 :], console_outputs=False)
     except (ValueError, SystemExit):
         return None
-    return replace(train, out=None, quiet=False)
+    names = {field.name for field in fields(Train)} & config.keys() - WORKED_OUT
+    return replace(train, out=None, quiet=False, **{name: config[name] for name in names})
 
 
 def steps_done(folder: Path) -> float:

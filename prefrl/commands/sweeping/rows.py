@@ -36,11 +36,7 @@ class Row:
     @property
     def arguments(self) -> list[str]:
         """What to give `prefrl train`, without the run's folder."""
-        words = [self.task]
-        for name, value in self.options.items():
-            flag = name.replace("_", "-")
-            words += [f"--{'' if value else 'no-'}{flag}"] if isinstance(value, bool) else [f"--{flag}", str(value)]
-        return [*words, "--seed", str(self.seed)]
+        return [self.task, *flags(self.options), "--seed", str(self.seed)]
 
     def check(self) -> None:
         """Raise PrefrlError unless `prefrl train` would begin it."""
@@ -60,6 +56,21 @@ class Grid:
     settings: tuple[str, ...]
     seeds: tuple[int, ...]
     rows: tuple[Row, ...]  # by seed, so that there is something of everything early
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """The options that are the same in all rows."""
+        first = self.rows[0].options
+        return {name: v for name, v in first.items() if all(row.options.get(name) == v for row in self.rows)}
+
+
+def flags(options: Mapping[str, Any]) -> list[str]:
+    """Options as they are typed."""
+    words: list[str] = []
+    for name, value in options.items():
+        flag = name.replace("_", "-")
+        words += [f"--{'' if value else 'no-'}{flag}"] if isinstance(value, bool) else [f"--{flag}", str(value)]
+    return words
 
 
 def read_grid(path: Path) -> Grid:
