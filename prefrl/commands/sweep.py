@@ -110,11 +110,9 @@ class Sweep:
 
     def _command(self) -> list[str]:
         """What this sweep was called with."""
-        given = {"cluster": self.cluster, "results": self.results, "runs": self.runs}
-        if self.processes != Sweep.processes:
-            given["processes"] = self.processes
-        words = [f"--{name} {value}" for name, value in given.items() if value is not None]
-        return ["prefrl", "sweep", str(self.file), *words]
+        given = {"processes": self.processes, "cluster": self.cluster, "results": self.results, "runs": self.runs}
+        pairs = [(f"--{name}", str(v)) for name, v in given.items() if v != getattr(Sweep, name)]
+        return ["prefrl", "sweep", str(self.file), *(word for pair in pairs for word in pair)]
 
     def _lament(self, row: "Row") -> str:
         """Where to look and what to do about a run that failed."""
