@@ -93,7 +93,7 @@ def read_run(folder: Path) -> Result:
             f" move it elsewhere, or name the runs' folders one by one"
         )
     summary = _json(folder / "summary.json") if (folder / "summary.json").exists() else None
-    return Result(folder, config, summary, read_metrics(folder / "metrics.csv"))
+    return Result(folder, config, summary, _metrics(folder / "metrics.csv"))
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def _json(path: Path) -> dict[str, Any]:
     return content
 
 
-def read_metrics(path: Path) -> dict[str, list[float]]:
+def _metrics(path: Path) -> dict[str, list[float]]:
     """The columns of metrics.csv; none yet is an empty table. A last row that a kill cut short is left out."""
     if not path.exists():
         return {}

@@ -53,7 +53,7 @@ class Engine(Protocol):
         """Exit codes of the jobs that ended since, by name; at most so many seconds later, perhaps none."""
 
     def stop(self) -> None:
-        """Begin nothing more, and have what runs stop at its newest checkpoint; `wait` tells when it has."""
+        """Begin nothing more, and have what runs keep what it can; returns when it has ended."""
 
 
 class Processes:
@@ -84,6 +84,8 @@ class Processes:
         self._queue.clear()
         for process in self._running.values():
             process.terminate()
+        while self._running:
+            self._running.popitem()[1].wait()
 
 
 class Cluster:
@@ -127,6 +129,9 @@ class Cluster:
     def stop(self) -> None:
         for task in self._jobs:
             self._ray.cancel(task)
+        if self._jobs:
+            self._ray.wait(list(self._jobs), num_returns=len(self._jobs))
+        self._jobs.clear()
 
 
 def _execute(job: Job) -> int:

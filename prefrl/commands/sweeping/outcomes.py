@@ -10,7 +10,7 @@ from typing import Any
 
 import tyro
 
-from prefrl.commands.results import read_metrics, read_run
+from prefrl.commands.results import read_run
 from prefrl.commands.sweeping.rows import Grid, Row
 from prefrl.commands.train import Train
 from prefrl.errors import PrefrlError
@@ -106,6 +106,6 @@ def _begun_as(config: Mapping[str, Any]) -> Train | None:
 def steps_done(folder: Path) -> float:
     """How far a run is; 0 where that cannot be told."""
     try:
-        return read_metrics(folder / "metrics.csv")["steps"][-1]
+        return read_run(folder).metrics["steps"][-1]
     except (PrefrlError, LookupError, OSError):
         return 0.0
