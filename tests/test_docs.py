@@ -24,7 +24,9 @@ def verbs() -> dict[str, type[Any]]:
 
 
 def test_the_verbs() -> None:
-    assert {"train", "resume", "report", "watch", "label", "labels", "doctor", "text", "text train"} <= set(verbs())
+    assert {"train", "resume", "sweep", "report", "watch", "label", "labels", "doctor", "text", "text train"} <= set(
+        verbs()
+    )
 
 
 @pytest.mark.parametrize("name", prefrl.__all__)
@@ -98,6 +100,8 @@ def test_tables_are_what_the_data_say(monkeypatch: pytest.MonkeyPatch) -> None:
     labeling = importlib.import_module("labeling")
     if labeling.MEASUREMENTS.keys() <= sweeping.load("labeling").keys():
         made["labeling"] = labeling.table(sweeping.load("labeling"))
+    paper = importlib.import_module("paper")
+    made |= paper.tables(paper.studies())
     for name, table in made.items():
         assert (sweeping.RESULTS / f"{name}.md").read_text() == table, f"{name}: make the table again"
     assert readme.filled(README) == README, "python experiments/readme.py"

@@ -98,7 +98,7 @@ class Sweep:
             if waiting:
                 display.note("stopping; what is in progress is kept")
                 engine.stop()
-                display.note(f"stopped with {len(waiting)} runs to do. Go on with: {shlex.join(self._command())}")
+                display.note(f"stopped; {len(waiting)} to do. Go on with: {shlex.join(self._command())}")
                 raise Interrupted
         return failed
 
