@@ -1,90 +1,56 @@
-"""The measurement behind a default: which query to ask.
+"""The measurements behind defaults, each a sweep file of alternatives that differ in one setting.
 
-python experiments/choices.py run acquisition   # what is missing, two at a time, resumable after any kill
-python experiments/choices.py table             # experiments/results/*.md of all choices from the committed data
+prefrl sweep experiments/acquisition.toml   # which query to ask: what is missing, two at a time, resumable
+python experiments/choices.py               # experiments/results/*.md of all choices from the committed data
 """
 
 import sys
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import Any
 
-from sweeping import RESULTS, carry_out, interval, load
+from sweeping import RESULTS, commits, grid, load, shown
 
-SEEDS = range(3)
+from prefrl.commands.sweeping.rows import Grid, flags
 
-
-@dataclass(frozen=True)
-class Choice:
-    """Alternatives that differ in one setting of `prefrl train`."""
-
-    tasks: tuple[str, ...]
-    settings: str  # that all alternatives share
-    alternatives: dict[str, str]  # name -> the settings that make it
-
-    def rows(self) -> dict[str, list[str]]:
-        """The runs, by name."""
-        return {
-            f"{task}-{name}-{seed}": [task, *self.settings.split(), *settings.split(), "--seed", str(seed)]
-            for seed in SEEDS
-            for name, settings in self.alternatives.items()
-            for task in self.tasks
-        }
+CHOICES = {name: grid(name) for name in ("acquisition",)}
 
 
-RULES = ("uniform", "disagreement", "entropy", "information-gain", "mixture")
-CHOICES = {
-    # Few comparisons, so that it matters which.
-    "acquisition": Choice(
-        ("cheetah", "hopper"), "--steps 200000 --labels 200", {rule: f"--acquisition {rule}" for rule in RULES}
-    ),
-}
-
-
-def table(name: str, choice: Choice, results: dict[str, dict[str, Any]]) -> str:
+def table(name: str, choice: Grid, results: dict[str, dict[str, Any]]) -> str:
     """Markdown: one row an alternative."""
     gains: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
     last: dict[str, list[dict[str, float]]] = defaultdict(list)
-    for alternative in choice.alternatives:
-        for task in choice.tasks:
-            for seed in SEEDS:
-                result = results[f"{task}-{alternative}-{seed}"]
-                gains[task, alternative][seed] = result["summary"]["true_return"] - result["summary"]["random_return"]
-                last[alternative].append({key: values[-1] for key, values in result["curve"].items()})
+    for row in choice.rows:
+        result = results[row.name]
+        gains[row.task, row.setting][row.seed] = result["summary"]["true_return"] - result["summary"]["random_return"]
+        last[row.setting].append({key: values[-1] for key, values in result["curve"].items()})
+    seeds, alternatives = choice.seeds, choice.settings
     scale = {
-        task: sum(sum(gains[task, a].values()) / len(SEEDS) for a in choice.alternatives) / len(choice.alternatives)
+        task: sum(sum(gains[task, a].values()) / len(seeds) for a in alternatives) / len(alternatives)
         for task in choice.tasks
     }
     lines = [
         f"| {name} | {' | '.join(choice.tasks)} | share of the mean | held-out accuracy | correlation | n |",
         "| --- |" + " ---: |" * (len(choice.tasks) + 4),
     ]
-    for alternative in choice.alternatives:
-        cells = [_shown(list(gains[task, alternative].values()), 0) for task in choice.tasks]
+    for alternative in alternatives:
+        cells = [shown(list(gains[task, alternative].values()), 0) for task in choice.tasks]
         shares = [
             sum(gains[task, alternative][seed] / scale[task] for task in choice.tasks) / len(choice.tasks)
-            for seed in SEEDS
+            for seed in seeds
         ]
         quality = [_mean([row[key] for row in last[alternative]]) for key in ("reward_accuracy", "reward_correlation")]
         lines.append(
-            f"| {alternative} | {' | '.join(cells)} | {_shown(shares, 2)} | {' | '.join(quality)} | {len(SEEDS)} |"
+            f"| {alternative} | {' | '.join(cells)} | {shown(shares, 2)} | {' | '.join(quality)} | {len(seeds)} |"
         )
-    commits = sorted({(r["config"]["commit"] or "?")[:12] for r in results.values()})
     lines += [
         "",
-        f"`{choice.settings}`. True return above random of the final policy in 20 fresh episodes, mean ± half the "
-        f"95 % t-interval over seeds {', '.join(map(str, SEEDS))}; share: divided by the task's mean over all rows, "
-        "averaged over tasks; accuracy and correlation (of predicted and true reward, by step) of the reward in the "
-        "last round. "
-        f"Commits {', '.join(commits)}; made by `python experiments/choices.py run {name}` and `table` from "
-        f"`experiments/results/{name}/`.",
+        f"`{' '.join(flags(choice.shared))}`. True return above random of the final policy in 20 fresh episodes, mean "
+        f"± half the 95 % t-interval over seeds {', '.join(map(str, seeds))}; share: divided by the task's mean over "
+        "all rows, averaged over tasks; accuracy and correlation (of predicted and true reward, by step) of the reward "
+        f"in the last round. Commits {commits(results)}; made by `prefrl sweep experiments/{name}.toml` and `python "
+        "experiments/choices.py`.",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _shown(values: list[float], digits: int) -> str:
-    mean, half = interval(values)
-    return f"{mean:,.{digits}f} ± {half:,.{digits}f}"
 
 
 def _mean(values: list[float | None]) -> str:
@@ -93,15 +59,10 @@ def _mean(values: list[float | None]) -> str:
 
 
 if __name__ == "__main__":
-    match sys.argv[1:]:
-        case ["run", name] if name in CHOICES:
-            carry_out(name, CHOICES[name].rows(), processes=2)
-        case ["table"]:
-            for name, choice in CHOICES.items():
-                results = load(name)
-                if missing := choice.rows().keys() - results.keys():
-                    print(f"{name}: {len(missing)} of {len(choice.rows())} runs are missing", file=sys.stderr)
-                    continue
-                (RESULTS / f"{name}.md").write_text(table(name, choice, results))
-        case _:
-            sys.exit(f"{__doc__}\nchoices: {', '.join(CHOICES)}")
+    for name, choice in CHOICES.items():
+        results = load(name)
+        names = {row.name for row in choice.rows}
+        if missing := names - results.keys():
+            print(f"{name}: {len(missing)} of {len(names)} runs are missing", file=sys.stderr)
+            continue
+        (RESULTS / f"{name}.md").write_text(table(name, choice, results))

@@ -1,28 +1,17 @@
 """Does a policy learned from 700 comparisons match one that saw the reward?
 
-python experiments/learning.py run     # what is missing, two at a time; hours from nothing, resumable after any kill
-python experiments/learning.py table   # experiments/results/learning.md and learning.png from the committed data
+prefrl sweep experiments/learning.toml   # what is missing, two at a time; hours from nothing, resumable after any kill
+python experiments/learning.py           # experiments/results/learning.md and learning.png from the committed data
 """
 
-import sys
 from collections import defaultdict
 from typing import Any
 
 import numpy as np
-from sweeping import RESULTS, carry_out, interval, load, normalized
+from sweeping import RESULTS, commits, grid, interval, load, normalized, shown
 
-TASKS = {"cheetah": 500_000, "hopper": 500_000, "reacher": 500_000}
+GRID = grid("learning")
 ALGOS = ("trpo", "ppo")  # the default first
-SEEDS = range(3)
-ROWS = {
-    f"{task}-{algo}-{reward}-{seed}": [
-        *(task, "--steps", str(steps), "--labels", "700", "--algo", algo, "--reward", reward, "--seed", str(seed))
-    ]
-    for algo in ALGOS
-    for seed in SEEDS
-    for task, steps in TASKS.items()
-    for reward in ("true", "learned")
-}
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:
@@ -34,20 +23,18 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     ]
     for algo in ALGOS:
         by_seed: dict[int, list[float]] = defaultdict(list)
-        for task in TASKS:
+        for task in GRID.tasks:
             runs = [s for s in summaries if (s["task"], s["algo"]) == (task, algo)]
             true, learned = ([s for s in runs if s["reward"] == reward] for reward in ("true", "learned"))
             scores = {summary["seed"]: normalized(summary, true) for summary in learned}
             for seed, score in scores.items():
                 by_seed[seed].append(score)
-            cells = [interval([s["true_return"] for s in which]) for which in (true, learned)]
-            digits = 0 if abs(cells[0][0]) >= 100 else 2
-            shown = [f"{mean:,.{digits}f} ± {half:,.{digits}f}" for mean, half in cells]
+            returns = [[s["true_return"] for s in which] for which in (true, learned)]
+            digits = 0 if abs(np.mean(returns[0])) >= 100 else 2
             random = np.mean([s["random_return"] for s in runs])
-            score, half = interval(list(scores.values()))
             lines.append(
-                f"| {algo} | {task} | {learned[0]['steps']:,} | {random:,.{digits}f} | {shown[0]} | {shown[1]} | "
-                f"{score:.2f} ± {half:.2f} | {len(learned)} |"
+                f"| {algo} | {task} | {learned[0]['steps']:,} | {random:,.{digits}f} | {shown(returns[0], digits)} | "
+                f"{shown(returns[1], digits)} | {shown(list(scores.values()), 2)} | {len(learned)} |"
             )
         mean, half = interval([float(np.mean(scores)) for scores in by_seed.values()])
         capped, capped_half = interval([float(np.mean(np.minimum(scores, 1.0))) for scores in by_seed.values()])
@@ -55,13 +42,12 @@ def table(results: dict[str, dict[str, Any]]) -> str:
             f"| {algo} | **mean** | | | | each score at most 1: {capped:.2f} ± {capped_half:.2f} | "
             f"**{mean:.2f}** ± {half:.2f} | {len(by_seed)} |"
         )
-    commits = sorted({(r["config"]["commit"] or "?")[:12] for r in results.values()})
     lines += [
         "",
         "True return: mean over seeds of the mean of 20 fresh episodes of the final policy, acting deterministically; "
         "± is half the 95 % t-interval over seeds. Normalized score: (return - random) / (mean return of the same "
-        f"algorithm on the true reward - random). Seeds {', '.join(map(str, SEEDS))}; commits {', '.join(commits)}; "
-        "made by `python experiments/learning.py run` and `table` from `experiments/results/learning/`.",
+        f"algorithm on the true reward - random). Seeds {', '.join(map(str, GRID.seeds))}; commits {commits(results)}; "
+        "made by `prefrl sweep experiments/learning.toml` and `python experiments/learning.py`.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -73,9 +59,9 @@ def plot(results: dict[str, dict[str, Any]]) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, len(TASKS), figsize=(4 * len(TASKS), 3.2), layout="constrained")
+    figure, axes = plt.subplots(1, len(GRID.tasks), figsize=(4 * len(GRID.tasks), 3.2), layout="constrained")
     styles = {"true": ("true reward", "#0072B2", "--"), "learned": ("700 comparisons", "#D55E00", "-")}
-    for axis, task in zip(axes, TASKS, strict=True):
+    for axis, task in zip(axes, GRID.tasks, strict=True):
         for reward, (label, color, dash) in styles.items():
             wanted = (task, ALGOS[0], reward)
             curves = [
@@ -96,13 +82,7 @@ def plot(results: dict[str, dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    match sys.argv[1:]:
-        case ["run"]:
-            carry_out("learning", ROWS, processes=2)
-        case ["table"]:
-            text = table(load("learning"))
-            (RESULTS / "learning.md").write_text(text)
-            plot(load("learning"))
-            print(text)
-        case _:
-            sys.exit(__doc__)
+    text = table(load("learning"))
+    (RESULTS / "learning.md").write_text(text)
+    plot(load("learning"))
+    print(text)

@@ -10,6 +10,7 @@ from pathlib import Path
 from sweeping import RESULTS, ROOT
 
 README = ROOT / "README.md"
+PAPER = ("figure2", "figure5", "beyond")  # made by paper.py, as far as their runs are there
 
 
 def benchmarks() -> str:
@@ -36,6 +37,7 @@ def filled(readme: str) -> str:
         "acquisition": (RESULTS / "acquisition.md").read_text(),
         "benchmarks": benchmarks(),
     }
+    tables |= {name: path.read_text() for name in PAPER if (path := RESULTS / f"{name}.md").exists()}
     for name, table in tables.items():
         pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
         readme = re.sub(pattern, lambda m, table=table: m[1] + table + m[2], readme, flags=re.DOTALL)  # type: ignore[misc]

@@ -217,9 +217,24 @@ def only_process(folder: Path) -> Iterator[None]:
         yield
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a process holds the run."""
+    try:
+        with (folder / "lock").open("r") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        pass
+    return False
+
+
 def create_folder(folder: Path, config: Mapping[str, Any]) -> None:
-    """Make a new run's folder with its config.json. Raises PrefrlError if the folder holds anything already."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    """Make a new run's folder with its config.json. Raises PrefrlError if the folder holds anything already.
+
+    A config.json that a kill left half written is nothing.
+    """
+    if folder.exists() and (not folder.is_dir() or any(p.name != "config.json.partial" for p in folder.iterdir())):
         hint = f"`prefrl resume {folder}` goes on with it" if (folder / "config.json").exists() else "it is not empty"
         raise PrefrlError(f"{folder} already exists: {hint}; or name another with --out")
     try:

@@ -235,7 +235,7 @@ def test_a_round_is_long_enough_for_its_clips(tmp_path: Path, monkeypatch: pytes
         "gymnasium.register('EndlessWorldOfATest-v0', Endless)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    config = Train("endless_world_of_a_test:EndlessWorldOfATest-v0", labels=10, clip_seconds=40.0)._resolved()
+    config = Train("endless_world_of_a_test:EndlessWorldOfATest-v0", labels=10, clip_seconds=40.0).resolved()
     assert config["episode_steps"] is None
     assert config["clip_steps"] > 1000  # more than the steps of a round would otherwise be
     assert config["loop"]["steps_per_round"] / config["learner"]["num_envs"] >= 2 * config["clip_steps"]

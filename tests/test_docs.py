@@ -24,7 +24,9 @@ def verbs() -> dict[str, type[Any]]:
 
 
 def test_the_verbs() -> None:
-    assert {"train", "resume", "report", "watch", "label", "labels", "doctor", "text", "text train"} <= set(verbs())
+    assert {"train", "resume", "sweep", "report", "watch", "label", "labels", "doctor", "text", "text train"} <= set(
+        verbs()
+    )
 
 
 @pytest.mark.parametrize("name", prefrl.__all__)
@@ -91,7 +93,7 @@ def test_tables_are_what_the_data_say(monkeypatch: pytest.MonkeyPatch) -> None:
     choices, learning, readme, sweeping = map(importlib.import_module, ("choices", "learning", "readme", "sweeping"))
     made = {"learning": learning.table(sweeping.load("learning"))}
     for name, choice in choices.CHOICES.items():
-        if not choice.rows().keys() <= sweeping.load(name).keys():
+        if not {row.name for row in choice.rows} <= sweeping.load(name).keys():
             assert not (sweeping.RESULTS / f"{name}.md").exists(), f"{name}: a table without its data"
             continue
         made[name] = choices.table(name, choice, sweeping.load(name))
@@ -103,6 +105,8 @@ def test_tables_are_what_the_data_say(monkeypatch: pytest.MonkeyPatch) -> None:
             made[name] = importlib.import_module(name).table(found)
         else:
             assert not (sweeping.RESULTS / f"{name}.md").exists(), f"{name}: a table without its data"
+    paper = importlib.import_module("paper")
+    made |= paper.tables(paper.studies())
     for name, table in made.items():
         assert (sweeping.RESULTS / f"{name}.md").read_text() == table, f"{name}: make the table again"
     assert readme.filled(README) == README, "python experiments/readme.py"

@@ -8,13 +8,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from prefrl.commands.page import score_of
 from prefrl.commands.plots import averaged, paths
 from prefrl.commands.report import Report
 from prefrl.commands.results import find_runs, group_runs, read_run
-from prefrl.commands.statistics import normalized_score, spread, t95, wilson95
+from prefrl.commands.statistics import (
+    interquartile_mean,
+    normalized_score,
+    spread,
+    stratified_bootstrap,
+    t95,
+    wilson95,
+)
 from prefrl.errors import PrefrlError
 
 COLUMNS = ("round", "labels", "asked", "steps", "true_return", "predicted_return", "reward_correlation", "reward_loss",
@@ -64,6 +74,36 @@ def test_a_score_is_0_for_random_and_1_for_the_true_reward():
     assert normalized_score(90, random=10, best=50) == 2
     assert normalized_score(-30, random=-50, best=-10) == 0.5
     assert math.isnan(normalized_score(1, random=5, best=5))
+
+
+def test_the_interquartile_mean_by_hand():
+    assert interquartile_mean([8, -1000, 3, 4, 1000, 5, 6, 1]) == 4.5  # of 3, 4, 5, 6
+    assert interquartile_mean([9, 1, 2, 3, 0]) == 2  # a quarter of five values is one
+    assert interquartile_mean([0, 1, 8]) == 3  # of three none: the mean
+    assert interquartile_mean([7]) == 7
+
+
+@given(st.lists(st.integers(-100, 100), min_size=1), st.integers(-100, 100))
+def test_the_interquartile_mean_moves_with_its_values(values: list[int], shift: int):
+    moved = interquartile_mean([value + shift for value in reversed(values)])
+    assert moved == pytest.approx(interquartile_mean(values) + shift)
+
+
+def _pooled_mean(strata: Sequence[Sequence[float]]) -> float:
+    return float(np.mean([value for stratum in strata for value in stratum]))
+
+
+def test_the_stratified_bootstrap_by_hand():
+    def interval(strata: list[list[float]], repetitions: int = 2000) -> tuple[float, float]:
+        return stratified_bootstrap(strata, _pooled_mean, np.random.default_rng(0), repetitions=repetitions)
+
+    # Two values give 0, 1/2, 1 in a quarter, half, a quarter of the repetitions.
+    assert interval([[0.0, 1.0]]) == (0.0, 1.0)
+    assert interval([[0.0, 1.0], [10.0]]) == pytest.approx((10 / 3, 12 / 3))
+    # A task's values are never drawn for another: all the spread is between tasks, and none is left.
+    assert interval([[0.0, 0.0], [1.0, 1.0]]) == (0.5, 0.5)
+    # Of 20 coins, 2.5 % of the throws have at most 6 heads (P(X <= 5) = .021, P(X <= 6) = .058).
+    assert interval([[0.0] * 10 + [1.0] * 10], 20_000) == pytest.approx((0.3, 0.7))
 
 
 @pytest.mark.parametrize("curves", [[([0, 10, 20], [0, 10, 20]), ([5, 15], [15, 25])]])

@@ -13,6 +13,7 @@ from prefrl.commands.label import Label
 from prefrl.commands.labels import Labels
 from prefrl.commands.report import Report
 from prefrl.commands.resume import Resume
+from prefrl.commands.sweep import Sweep
 from prefrl.commands.text import Text
 from prefrl.commands.train import Train
 from prefrl.commands.watch import Watch
@@ -21,6 +22,7 @@ from prefrl.errors import Interrupted, PrefrlError
 Verb = (
     Annotated[Train, tyro.conf.subcommand("train", prefix_name=False)]
     | Annotated[Resume, tyro.conf.subcommand("resume", prefix_name=False)]
+    | Annotated[Sweep, tyro.conf.subcommand("sweep", prefix_name=False)]
     | Annotated[Report, tyro.conf.subcommand("report", prefix_name=False)]
     | Annotated[Watch, tyro.conf.subcommand("watch", prefix_name=False)]
     | Annotated[Label, tyro.conf.subcommand("label", prefix_name=False)]

@@ -2,7 +2,11 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # Two-sided 95 % points of Student's t for 1, 2, ... degrees of freedom.
 _T95 = (
@@ -45,3 +49,29 @@ def wilson95(successes: int, n: int) -> tuple[float, float]:
 def normalized_score(value: float, *, random: float, best: float) -> float:
     """0 for a random policy, 1 for one trained on the true reward; NaN where these two are equal."""
     return (value - random) / (best - random) if best != random else math.nan
+
+
+def interquartile_mean(values: Sequence[float]) -> float:
+    """Mean without the lowest and the highest quarter, floor(n / 4) values each (Agarwal et al. 2021, section 4.3)."""
+    cut = len(values) // 4
+    return statistics.fmean(sorted(values)[cut : len(values) - cut])
+
+
+def stratified_bootstrap(
+    strata: Sequence[Sequence[float]],
+    statistic: Callable[[Sequence[Sequence[float]]], float],
+    rng: "np.random.Generator",
+    *,
+    repetitions: int = 2000,
+) -> tuple[float, float]:
+    """95 % interval of a statistic of all strata (Agarwal et al. 2021, section 4.1).
+
+    A stratum holds the scores of one task, a score a seed; each is drawn anew from itself with replacement, and the
+    interval lies between the 2.5 and 97.5 percentiles of the statistic over all repetitions.
+    """
+    found = sorted(
+        statistic([[stratum[i] for i in rng.integers(len(stratum), size=len(stratum))] for stratum in strata])
+        for _ in range(repetitions)
+    )
+    edge = round(0.025 * (repetitions - 1))
+    return found[edge], found[repetitions - 1 - edge]

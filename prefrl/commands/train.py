@@ -82,12 +82,12 @@ class Train:
 
     def run(self) -> int:
         folder = self.out or Path("runs") / self._name()
-        self._check()
+        self.check()
         from prefrl.commands.training import FORMAT, carry_out
         from prefrl.provenance import provenance
         from prefrl.runs import create_folder
 
-        config = {"format": FORMAT, **self._resolved(), **provenance()}
+        config = {"format": FORMAT, **self.resolved(), **provenance()}
         create_folder(folder, config)
         if self.open_window:
             # In a session of its own: Ctrl-C here stops the training, not the person.
@@ -115,7 +115,8 @@ class Train:
             raise PrefrlError(f"{self.labels_from} holds {recorded} answers, but --labels asks for {self.labels or 1}")
         return self.labels or recorded
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise PrefrlError where options are out of their range, or contradict each other."""
         if self.labels_from is not None and (self.labeler != "oracle" or self.reward == "true"):
             raise PrefrlError(
                 "--labels-from learns from recorded answers, so nobody is asked: leave out --labeler and --reward"
@@ -147,7 +148,7 @@ class Train:
         if not 0 < self.clip_seconds < math.inf:
             raise PrefrlError(f"--clip-seconds must be above 0 and finite, got {self.clip_seconds:g}")
 
-    def _resolved(self) -> dict[str, Any]:
+    def resolved(self) -> dict[str, Any]:
         """Everything that the run will need, worked out: what config.json holds."""
         from prefrl.control.learner import default_config
         from prefrl.control.tasks import find_task

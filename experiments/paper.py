@@ -1,0 +1,271 @@
+"""Figures 2 and 5 of Christiano et al. 2017, and what goes beyond: tables and plots from whatever results there are.
+
+prefrl sweep experiments/figure2.toml   # eight tasks x true reward, 350, 700, 1,400 comparisons
+prefrl sweep experiments/figure5.toml   # ablations; they are compared with figure2's runs
+prefrl sweep experiments/beyond.toml    # acquisition, label errors, labels up front
+python experiments/paper.py             # experiments/results/figure2.md, figure2.png, figure5.md, ... beyond.png
+"""
+
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sweeping import RESULTS, commits, grid, load, normalized, shown
+
+from prefrl.commands.statistics import interquartile_mean, stratified_bootstrap
+from prefrl.commands.sweeping.rows import Grid
+
+WHOLE = "700"  # the setting that ablations are compared with
+NAMES = {"true": "true reward", "350": "350 comparisons", "700": "700 comparisons", "1400": "1,400 comparisons"}
+MOST_BANDS = 4  # that can be told apart
+# Section 3.3 and figure 5 of the paper, as far as its text says.
+CLAIMS = {
+    "random-queries": "little",
+    "no-ensemble": "little",
+    "no-online-queries": "worse",
+    "no-segments": "worse",
+    "target": "worse",
+}
+# Okabe and Ito's colors; the true reward is dark and dashed.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8C564B")
+Results = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Study:
+    """The results of a sweep, and the runs on the true reward by which its scores are normalized."""
+
+    grid: Grid
+    results: Results
+    baselines: Results  # of the setting "true"
+    sweep: Grid  # that of the baselines
+
+    def of(self, task: str, setting: str) -> list[Mapping[str, Any]]:
+        """The results of a task and setting, one a seed, as many as there are."""
+        return [self.results[r.name] for r in self.grid.rows
+                if (r.task, r.setting) == (task, setting) and r.name in self.results]  # fmt: skip
+
+    def true(self, task: str) -> list[Mapping[str, Any]]:
+        """The summaries on the true reward."""
+        rows = [row for row in self.sweep.rows if (row.task, row.setting) == (task, "true")]
+        return [self.baselines[row.name]["summary"] for row in rows if row.name in self.baselines]
+
+    def scores(self, task: str, setting: str) -> list[float]:
+        """Normalized scores, one a seed; none without a baseline."""
+        true = self.true(task)
+        return [normalized(result["summary"], true) for result in self.of(task, setting)] if true else []
+
+    def strata(self, setting: str, tasks: Sequence[str] | None = None) -> list[list[float]]:
+        """Scores of each task that has any."""
+        return [scores for task in tasks or self.grid.tasks if (scores := self.scores(task, setting))]
+
+
+def pooled(strata: Sequence[Sequence[float]]) -> float:
+    """The interquartile mean over tasks and seeds."""
+    return interquartile_mean([score for stratum in strata for score in stratum])
+
+
+def mean(strata: Sequence[Sequence[float]]) -> float:
+    """The mean over tasks of the mean over seeds."""
+    return statistics.fmean(map(statistics.fmean, strata))
+
+
+def capped(strata: Sequence[Sequence[float]]) -> float:
+    """The same of scores that are at most 1: what one task has above another's lack."""
+    return mean([[min(score, 1.0) for score in stratum] for stratum in strata])
+
+
+def figure2(study: Study) -> str:
+    """Markdown: one row a task, then means over all tasks of a setting."""
+    settings = [s for s in study.grid.settings if s != "true"]
+    settings.sort(key=float)
+    lines = [
+        f"| task | steps | random | true reward | {' | '.join(f'{int(s):,}' for s in settings)} | n |",
+        "| --- |" + " ---: |" * (len(settings) + 4),
+    ]
+    for task in study.grid.tasks:
+        runs = [result["summary"] for setting in study.grid.settings for result in study.of(task, setting)]
+        true = [summary["true_return"] for summary in study.true(task)]
+        digits = 0 if true and abs(statistics.fmean(true)) >= 100 else 2
+        random = shown([statistics.fmean(s["random_return"] for s in runs)], digits) if runs else "-"
+        steps = f"{max(s['steps'] for s in runs):,}" if runs else "-"
+        cells = [shown(study.scores(task, setting), 2) for setting in settings]
+        counts = [len(true), *(len(study.of(task, setting)) for setting in settings)]
+        lines.append(f"| {task} | {steps} | {random} | {shown(true, digits)} | {' | '.join(cells)} | {_n(counts)} |")
+    for name, statistic in (("mean", mean), ("mean, each at most 1", capped), ("interquartile mean", pooled)):
+        cells = [_estimate(study.strata(setting), statistic) for setting in settings]
+        tasks = [len(study.strata(setting)) for setting in settings]
+        lines.append(f"| **{name}** | | | | {' | '.join(cells)} | {_n(tasks)} tasks |")
+    return _with_caption(
+        lines,
+        study,
+        "Right of the true reward, which shows returns, are normalized scores by number of comparisons: (return - "
+        "random) / (mean return on the true reward - random).",
+        "figure2",
+    )
+
+
+def effects(study: Study, whole: Study, name: str) -> str:
+    """Markdown: one row a setting, compared with the whole method on the same tasks."""
+    tasks = study.grid.tasks
+    lines = [
+        f"| setting | {' | '.join(tasks)} | interquartile mean | change | {'paper | ' * (name == 'figure5')}accuracy | "
+        "correlation | n |",
+        "| --- |" + " ---: |" * (len(tasks) + 5 + (name == "figure5")),
+    ]
+    for setting, of in [(WHOLE, whole), *((s, study) for s in study.grid.settings)]:
+        cells = [shown(of.scores(task, setting), 2) for task in tasks]
+        results = [result for task in tasks for result in of.of(task, setting)]
+        paper = [CLAIMS.get(setting, "-")] if name == "figure5" else []
+        cells += [
+            _estimate(of.strata(setting, tasks), pooled),
+            _change(study, whole, setting) if of is study else "",
+            *paper,
+            *(_last(results, column) for column in ("reward_accuracy", "reward_correlation")),
+            _n([len(of.of(task, setting)) for task in tasks]),
+        ]
+        label = NAMES[WHOLE] if of is whole else setting.replace("-", " ")
+        lines.append(f"| {label} | {' | '.join(cells)} |")
+    return _with_caption(
+        lines,
+        study,
+        "Normalized scores at 700 comparisons: (return - random) / (mean return on the true reward - random). Change: "
+        "of the interquartile mean against the whole method, over the tasks that both have; accuracy (of held-out "
+        "answers) and correlation (of predicted and true reward, by step): of the reward in the last round.",
+        name,
+    )
+
+
+def _change(study: Study, whole: Study, setting: str) -> str:
+    """The difference of interquartile means on the tasks that have both, and whether it can be told from 0."""
+    tasks = [t for t in study.grid.tasks if study.scores(t, setting) and whole.scores(t, WHOLE)]
+    if not tasks:
+        return "-"
+    strata = study.strata(setting, tasks) + whole.strata(WHOLE, tasks)
+
+    def difference(both: Sequence[Sequence[float]]) -> float:
+        return pooled(both[: len(tasks)]) - pooled(both[len(tasks) :])
+
+    low, high = stratified_bootstrap(strata, difference, np.random.default_rng(0))
+    verdict = "better" if low > 0 else "worse" if high < 0 else "not told apart"
+    return f"{difference(strata):+.2f} [{low:+.2f}, {high:+.2f}] {verdict}"
+
+
+def _estimate(strata: Sequence[Sequence[float]], statistic: Any) -> str:
+    if not strata:
+        return "-"
+    low, high = stratified_bootstrap(strata, statistic, np.random.default_rng(0))
+    return f"{statistic(strata):.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _last(results: Sequence[Mapping[str, Any]], column: str) -> str:
+    """The mean over runs of the newest value of a column."""
+    newest = [[v for v in result["curve"].get(column, []) if v is not None][-1:] for result in results]
+    values = [value for each in newest for value in each]
+    return f"{statistics.fmean(values):.2f}" if values else "-"
+
+
+def _n(counts: Sequence[int]) -> str:
+    """How many, the smallest and the largest where they differ."""
+    return f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)}-{max(counts)}"
+
+
+def _with_caption(lines: list[str], study: Study, what: str, name: str) -> str:
+    seeds = ", ".join(map(str, study.grid.seeds))
+    used = dict(study.results) | dict(study.baselines)
+    lines += [
+        "",
+        f"{what} Returns are means of 20 fresh episodes of the final policy, acting deterministically; ± is half the "
+        "95 % t-interval over seeds, [] the 95 % interval of a stratified bootstrap over seeds within tasks (Agarwal "
+        "et al. 2021) with the normalization held fixed; n: runs, seeds "
+        f"{seeds}. Commits {commits(used)}; made by `prefrl sweep experiments/{name}.toml` and `python "
+        "experiments/paper.py`.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def draw(axis: Axes, curves: Sequence[Mapping[str, Any]], color: str, dash: str, *, label: str, band: bool) -> None:
+    """The mean over seeds of the true return while learning, and a band from the lowest to the highest."""
+    curves = [curve for curve in curves if len(curve["steps"]) > 1]
+    if not curves:
+        return
+    last = min(curve["steps"][-1] for curve in curves)
+    points = np.array([step for step in curves[0]["steps"] if step <= last])
+    values = np.array([np.interp(points, curve["steps"], curve["true_return"]) for curve in curves])
+    axis.plot(points / 1e3, values.mean(0), dash, color=color, linewidth=1.6, label=label)
+    if band:
+        axis.fill_between(points / 1e3, values.min(0), values.max(0), color=color, alpha=0.15, linewidth=0)
+
+
+def plot(study: Study, extra: Sequence[tuple[Study, str, str]], settings: Sequence[str]) -> Figure:
+    """A panel a task: curves of other studies' settings first, as (study, setting, label), then those of its own."""
+    columns = min(4, len(study.grid.tasks))
+    rows = -(-len(study.grid.tasks) // columns)
+    with matplotlib.rc_context({"axes.spines.top": False, "axes.spines.right": False, "font.size": 9}):
+        figure = Figure(figsize=(3.4 * columns, 2.7 * rows + 0.5), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        drawn = [*extra, *((study, setting, NAMES.get(setting, setting.replace("-", " "))) for setting in settings)]
+        for axis, task in zip(axes, study.grid.tasks, strict=False):
+            looks = iter([(color, dash) for dash in ("-", "-.") for color in COLORS])
+            for of, setting, label in drawn:
+                color, dash = ("#333333", "--") if setting == "true" else next(looks)
+                curves = [result["curve"] for result in of.of(task, setting)]
+                draw(axis, curves, color, dash, label=label, band=len(drawn) <= MOST_BANDS)
+            if random := [r["summary"]["random_return"] for of, s, _ in drawn for r in of.of(task, s)]:
+                axis.axhline(statistics.fmean(random), color="#9aa1a9", linewidth=1, linestyle=":", label="random")
+            else:
+                axis.text(0.5, 0.5, "no runs yet", transform=axis.transAxes, ha="center", color="#5a6169")
+            axis.set_title(task, loc="left", fontweight="bold")
+            axis.set_xlabel("thousand steps")
+        for axis in axes[len(study.grid.tasks) :]:
+            axis.remove()
+        named = {label: h for axis in axes for h, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+        figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=8, frameon=False)
+        axes[0].set_ylabel("true return while learning")
+    return figure
+
+
+def studies() -> dict[str, Study]:
+    """All that there is, by name of the sweep."""
+    sweep = grid("figure2")
+    baselines = load("figure2")
+    found = {"figure2": Study(sweep, baselines, baselines, sweep)}
+    for name in ("figure5", "beyond"):
+        if not (results := load(name)):
+            continue
+        for result in results.values():
+            _check_steps(name, result["summary"], baselines)
+        found[name] = Study(grid(name), results, baselines, sweep)
+    return found
+
+
+def _check_steps(name: str, summary: Mapping[str, Any], baselines: Results) -> None:
+    """What is compared must have learned equally long."""
+    for other in (result["summary"] for result in baselines.values()):
+        shorter, longer = sorted((other["steps"], summary["steps"]))
+        if other["task"] == summary["task"] and shorter < 0.9 * longer:
+            sys.exit(f"{name}: {summary['task']} learned for {summary['steps']:,} steps, figure2 {other['steps']:,}")
+
+
+def tables(found: Mapping[str, Study]) -> dict[str, str]:
+    """Markdown of every study that has results."""
+    whole = found["figure2"]
+    made = {"figure2": figure2(whole)} if whole.results else {}
+    return made | {n: effects(s, whole, n) for n, s in found.items() if n != "figure2" and s.results}
+
+
+if __name__ == "__main__":
+    found = studies()
+    for name, text in tables(found).items():
+        (RESULTS / f"{name}.md").write_text(text)
+        whole, study = found["figure2"], found[name]
+        others = [(whole, "true", NAMES["true"]), (whole, WHOLE, NAMES[WHOLE])] if study is not whole else []
+        order = sorted(study.grid.settings, key=lambda s: (s != "true", float(s) if s.isdigit() else 0))
+        plot(study, others, order if study is whole else study.grid.settings).savefig(RESULTS / f"{name}.png", dpi=130)
+        print(f"{text}\n")

@@ -1,0 +1,111 @@
+"""What is kept of a run of a sweep: a small JSON file with its configuration, summary and curve."""
+
+import json
+import math
+import shlex
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from prefrl.commands.results import read_run
+from prefrl.commands.sweeping.rows import Grid, Row
+from prefrl.commands.train import Train
+from prefrl.errors import PrefrlError
+from prefrl.files import write_atomically
+
+FORMAT = 1  # of the files; those without a number are of this one
+WORKED_OUT = {"labels", "labels_from", "labeler", "clip_steps"}  # in config.json: not the option, but what came of it
+
+
+def outcome(row: Row, folder: Path) -> dict[str, Any]:
+    """What is kept of a finished run: `config`, `summary`, and `curve`, a list for each column of metrics.csv."""
+    run = read_run(folder)
+    curve = {
+        column: [None if math.isnan(value) else round(value, 4) for value in values]
+        for column, values in run.metrics.items()
+        if column != "round"
+    }
+    # The folder is one machine's business.
+    config = dict(run.config) | {"command": shlex.join(["prefrl", "train", *row.arguments])}
+    return {"format": FORMAT, "config": config, "summary": run.summary, "curve": curve}
+
+
+def keep(row: Row, folder: Path, results: Path) -> dict[str, Any]:
+    """Write what is kept of a finished run among the results."""
+    kept = outcome(row, folder)
+    results.mkdir(parents=True, exist_ok=True)
+    write_atomically(results / f"{row.name}.json", json.dumps(kept) + "\n")
+    return kept
+
+
+def load(results: Path) -> dict[str, dict[str, Any]]:
+    """All results in a folder, by row's name. Raises PrefrlError where one is of another version, or none."""
+    return {path.stem: _read(path) for path in sorted(results.glob("*.json"))}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+        version = content.get("format", FORMAT)
+    except (ValueError, AttributeError) as error:
+        raise PrefrlError(f"{path} is not a result of a sweep ({error}); remove or restore it") from error
+    if version != FORMAT:
+        raise PrefrlError(
+            f"{path.parent} holds results of format {version}, and this prefrl reads and writes {FORMAT}: use the "
+            f"prefrl that wrote them, or name another folder with --results"
+        )
+    return content
+
+
+def missing(grid: Grid, runs: Path, results: Path) -> list[Row]:
+    """The rows without a result. Raises PrefrlError where a result, or a run begun, is one of other settings."""
+    known = load(results)
+    left = []
+    for row in grid.rows:
+        path = runs / row.name / "config.json"
+        if row.name in known:
+            _check_same(row, known[row.name].get("config", {}), results / f"{row.name}.json")
+            continue
+        if path.exists():
+            _check_same(row, read_run(path.parent).config, path.parent)
+        left.append(row)
+    return left
+
+
+def _check_same(row: Row, config: Mapping[str, Any], where: Path) -> None:
+    """A name that now means something else must not bring up what it meant before."""
+    before = _begun_as(config)
+    if before is None:
+        raise PrefrlError(f"{where} was made by a command that this version does not know: {config.get('command')}")
+    differing = [
+        f"{field.name} {getattr(before, field.name)}, now {getattr(row.train, field.name)}"
+        for field in fields(Train)
+        if getattr(before, field.name) != getattr(row.train, field.name)
+    ]
+    if differing:
+        raise PrefrlError(
+            f"{where} was made with other settings ({'; '.join(differing)}): remove it to run the row anew, or give "
+            "the setting another name"
+        )
+
+
+def _begun_as(config: Mapping[str, Any]) -> Train | None:
+    """The options of a run: what its command said, and the defaults of that time where its configuration holds them."""
+    try:
+        words = shlex.split(str(config.get("command")))
+        train = tyro.cli(Train, args=words[words.index("train") + 1 :], console_outputs=False)
+    except (ValueError, SystemExit):
+        return None
+    names = {field.name for field in fields(Train)} & config.keys() - WORKED_OUT
+    return replace(train, out=None, quiet=False, **{name: config[name] for name in names})
+
+
+def steps_done(folder: Path) -> float:
+    """How far a run is; 0 where that cannot be told."""
+    try:
+        return read_run(folder).metrics["steps"][-1]
+    except (PrefrlError, LookupError, OSError):
+        return 0.0

@@ -1,0 +1,100 @@
+"""The tables and plots that experiments make, from results worked out by hand."""
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prefrl.commands.sweeping.rows import read_grid
+
+ROOT = Path(__file__).parent.parent
+SWEEP = """
+tasks = ["hopper", "cheetah"]
+seeds = [0, 1]
+[settings]
+true = {reward = "true"}
+700 = {labels = 700}
+1400 = {labels = 1400}
+"""
+ABLATIONS = """
+tasks = ["hopper"]
+seeds = [0, 1]
+[settings]
+random-queries = {acquisition = "uniform"}
+target = {acquisition = "entropy"}
+"""
+
+
+@pytest.fixture
+def paper(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
+    return importlib.import_module("paper")
+
+
+def result(task: str, true_return: float, *, random: float = 100.0) -> dict[str, Any]:
+    curve = {"steps": [10, 20], "true_return": [0.0, true_return], "reward_accuracy": [None, 0.75]}
+    summary = {"task": task, "true_return": true_return, "random_return": random, "steps": 20}
+    return {"config": {"commit": "abcdef" * 7}, "summary": summary, "curve": curve}
+
+
+def study(paper: Any, folder: Path, text: str, returns: Mapping[str, float], whole: Any = None) -> Any:
+    path = folder / "sweep.toml"
+    path.write_text(text)
+    results = {name: result(name.split("-")[0], value) for name, value in returns.items()}
+    grid = read_grid(path)
+    return paper.Study(grid, results, whole.results if whole else results, whole.grid if whole else grid)
+
+
+# Scores: (return - 100) / (300 - 100) for hopper, whose true reward brings 300 in the mean.
+RETURNS = {"hopper-true-0": 200.0, "hopper-true-1": 400.0, "hopper-700-0": 280.0, "hopper-700-1": 320.0}
+
+
+def test_figure_2_with_runs_missing(paper: Any, tmp_path: Path) -> None:
+    found = study(paper, tmp_path, SWEEP, RETURNS)
+    assert found.scores("hopper", "700") == [0.9, 1.1]
+    lines = paper.figure2(found).splitlines()
+    assert lines[0] == "| task | steps | random | true reward | 700 | 1,400 | n |"
+    # Half the t-interval of two values is 12.706 times half their distance.
+    assert lines[2] == "| hopper | 20 | 100 | 300 ± 1,271 | 1.00 ± 1.27 | - | 0-2 |"
+    assert lines[3] == "| cheetah | - | - | - | - | - | 0 |"
+    assert lines[4] == "| **mean** | | | | 1.00 [0.90, 1.10] | - | 0-1 tasks |"
+    assert lines[5] == "| **mean, each at most 1** | | | | 0.95 [0.90, 1.00] | - | 0-1 tasks |"
+    assert lines[6] == "| **interquartile mean** | | | | 1.00 [0.90, 1.10] | - | 0-1 tasks |"
+    assert "Commits abcdefabcdef; made by `prefrl sweep experiments/figure2.toml`" in lines[-1]
+
+
+def test_a_score_needs_a_baseline(paper: Any, tmp_path: Path) -> None:
+    found = study(paper, tmp_path, SWEEP, {"cheetah-700-0": 280.0})
+    assert found.scores("cheetah", "700") == []
+    assert "| cheetah | 20 | 100.00 | - | - | - | 0-1 |" in paper.figure2(found)
+
+
+def test_an_ablation_is_compared_with_the_whole_method(paper: Any, tmp_path: Path) -> None:
+    whole = study(paper, tmp_path, SWEEP, RETURNS)
+    ablations = {"hopper-random-queries-0": 180.0, "hopper-random-queries-1": 200.0, "hopper-target-0": 300.0}
+    lines = paper.effects(study(paper, tmp_path, ABLATIONS, ablations, whole), whole, "figure5").splitlines()
+    assert lines[2] == "| 700 comparisons | 1.00 ± 1.27 | 1.00 [0.90, 1.10] |  | - | 0.75 | - | 2 |"
+    assert lines[3] == (
+        "| random queries | 0.45 ± 0.64 | 0.45 [0.40, 0.50] | -0.55 [-0.70, -0.40] worse | little | 0.75 | - | 2 |"
+    )
+    assert lines[4] == (
+        "| target | 1.00 | 1.00 [1.00, 1.00] | +0.00 [-0.10, +0.10] not told apart | worse | 0.75 | - | 1 |"
+    )
+
+
+def test_what_learned_longer_is_not_compared(paper: Any) -> None:
+    baselines = {"hopper-true-0": result("hopper", 300.0)}
+    paper._check_steps("figure5", {"task": "hopper", "steps": 20}, baselines)
+    with pytest.raises(SystemExit, match="figure5: hopper learned for 40 steps, figure2 20"):
+        paper._check_steps("figure5", {"task": "hopper", "steps": 40}, baselines)
+
+
+def test_the_plot_has_a_panel_for_each_task(paper: Any, tmp_path: Path) -> None:
+    figure = paper.plot(study(paper, tmp_path, SWEEP, RETURNS), [], ("true", "700", "1400"))
+    hopper, cheetah = figure.axes
+    assert [line.get_label() for line in hopper.get_lines()] == ["true reward", "700 comparisons", "random"]
+    assert hopper.get_lines()[1].get_ydata().tolist() == [0.0, 300.0]
+    assert [text.get_text() for text in cheetah.texts] == ["no runs yet"]
+    figure.savefig(tmp_path / "figure.png")
