@@ -37,18 +37,13 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return mean, t95(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
 
 
-def shown(values: Sequence[float], digits: int) -> str:
-    """Mean and half width as a table shows them; - where there is nothing."""
+def shown(values: Sequence[float], kind: int | str) -> str:
+    """Mean and half its interval, where there is one, to so many digits or in a format; - where there is nothing."""
     if not values:
         return "-"
+    spec = f",.{kind}f" if isinstance(kind, int) else kind
     mean, half = interval(values)
-    return f"{mean:,.{digits}f}" + (f" ± {half:,.{digits}f}" if math.isfinite(half) else "")
-
-
-def shown(values: Sequence[float], kind: str) -> str:
-    """A mean and half its interval, where there is one, in a format."""
-    mean, half = interval(values)
-    return f"{mean:{kind}}" if len(values) < 2 else f"{mean:{kind}} ± {half:{kind}}"
+    return f"{mean:{spec}}" + (f" ± {half:{spec}}" if math.isfinite(half) else "")
 
 
 def normalized(learned: Mapping[str, Any], baselines: Sequence[Mapping[str, Any]]) -> float:

@@ -53,9 +53,14 @@ class Comparison:
     options: tuple[Segment, ...]  # K >= 2
     mu: tuple[float, ...]  # [K], sums to 1: (1, 0), (.5, .5), (.73, .27), (0, 1, 0, 0)
     ranking: str = ""  # names the ranking that this is a part of; its parts are fitted together and count as one
+    returns: tuple[float, ...] | None = None  # [K]  what each option is worth, where the labeler told that, too
 
     def __post_init__(self) -> None:
         check_mu(self.mu, len(self.options))
+        if self.returns is not None and not (
+            len(self.returns) == len(self.options) and all(map(math.isfinite, self.returns))
+        ):
+            raise ValueError(f"the returns told of {len(self.options)} options must be as many finite numbers")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from prefrl.choice import choice_correct, choice_loss
 from prefrl.comparisons import Comparison, query_id
 from prefrl.ensemble import RewardEnsemble
+from prefrl.errors import PrefrlError
 from prefrl.segments import collate
 
 # Christiano et al. 2017, section 2.2.3: the l2 coefficient keeps validation loss between these times training loss.
@@ -40,15 +42,18 @@ class FitConfig:
     """Share of answers taken to be uniformly random."""
     measured: int | None = None
     """Comparisons, or rankings, that the end of a fit calibrates on and measures by, drawn by lot; None: all."""
+    loss: Literal["choice", "squared_error"] = "choice"
+    """Fit the answers by the model of a noisy choice; or what the labeler told of each option's return by its squared
+    error: the ablation `target` of Christiano et al. 2017, section 3.3."""
     weight_decay: float = 0.1
-    """Weight decay at first; it is then adapted."""
+    """Weight decay at first; it is then adapted. 0: none, ever."""
     adaptation: float = 1.1
     """Factor by which weight decay changes after a pass whose losses are out of proportion."""
 
 
 @dataclass(frozen=True)
 class FitReport:
-    """What came of a fit. Losses are nats per comparison; NaN where nothing could be measured."""
+    """What came of a fit. Losses are nats per comparison, or squared errors; NaN where nothing could be measured."""
 
     comparisons: int
     loss: float  # on the comparisons in the members' bags
@@ -91,6 +96,22 @@ def adapt_weight_decay(weight_decay: float, ratio: float, factor: float) -> floa
     return min(max(weight_decay, WEIGHT_DECAY_RANGE[0]), WEIGHT_DECAY_RANGE[1])
 
 
+def standardized(returns: Tensor, steps: Tensor) -> Tensor:
+    """Returns [B] of segments with `steps` [B] credited steps, put on the scale on which reward functions are fitted.
+
+    (R - n m) / s, with m the mean reward of a step and s the root mean square of R - n m, so that what is fitted is the
+    reward shifted and scaled by the same numbers at every step, however long the segments are.
+    """
+    centered = returns - steps * (returns.sum() / steps.sum())
+    scale = centered.square().mean().sqrt()
+    return centered / scale if scale > 0 else centered
+
+
+def squared_error(returns: Tensor, told: Tensor, exists: Tensor) -> Tensor:
+    """Mean over the options that exist of (returns - told)^2: [..., K], [..., K], [..., K] bool -> [...]."""
+    return (returns - told).square().masked_fill(~exists, 0.0).sum(dim=-1) / exists.sum(dim=-1)
+
+
 def fit(
     ensemble: RewardEnsemble, comparisons: Sequence[Comparison], config: FitConfig, rng: np.random.Generator
 ) -> FitReport:
@@ -99,7 +120,7 @@ def fit(
     Minibatches are shared and weighted by how often each member's bag holds a comparison, so that one forward pass
     serves all members, and those outside a bag give its validation loss for nothing. The parts of one ranking stay in
     one minibatch and one bag and weigh as one comparison, so that each option is scored once. No comparisons: nothing
-    changes.
+    changes. Raises PrefrlError if returns are to be fitted that no labeler told.
     """
     started = time.perf_counter()
     if not comparisons:
@@ -111,6 +132,15 @@ def fit(
     ids = [comparison.ranking or query_id([s.id for s in comparison.options]) for comparison in comparisons]
     groups, share = _groups([comparison.ranking for comparison in comparisons])
     bags = torch.from_numpy(bag_counts(ids, ensemble.members).T.astype(np.float32))  # [E, N]
+    told = None
+    if config.loss == "squared_error":
+        told = standardized(_told(comparisons, place), ensemble.credited(batch).sum(dim=1))[index]  # [N, K]
+
+    def losses_of(returns: Tensor, rows: Tensor) -> Tensor:
+        """[E, n] from returns [E, n, K] of the comparisons `rows` [n]."""
+        if told is not None:
+            return squared_error(returns, told[rows], index[rows] >= 0)
+        return choice_loss(_absent(returns, index[rows]), mu[rows], noise=config.noise)
 
     first = not bool(ensemble.fitted)
     if first:
@@ -127,7 +157,7 @@ def fit(
             chosen = chosen[chosen >= 0]
             options, inverse = torch.unique(index[chosen], return_inverse=True)
             returns = ensemble.returns(batch[options])[:, inverse]  # [E, b, K]
-            losses = choice_loss(_absent(returns, index[chosen]), mu[chosen], noise=config.noise)  # [E, b]
+            losses = losses_of(returns, chosen)  # [E, b]
             weights = bags[:, chosen] * share[chosen]
             optimizer.param_groups[0]["weight_decay"] = float(ensemble.weight_decay)
             if config.warmup is not None:
@@ -138,21 +168,21 @@ def fit(
             optimizer.step()
             sums += _inside_outside(losses.detach(), bags[:, chosen], share[chosen])
             left -= 1
-        ratio = _ratio(sums)
-        ensemble.weight_decay.fill_(adapt_weight_decay(float(ensemble.weight_decay), ratio, config.adaptation))
+        if config.weight_decay > 0:
+            decay = adapt_weight_decay(float(ensemble.weight_decay), _ratio(sums), config.adaptation)
+            ensemble.weight_decay.fill_(decay)
     ensemble.eval()
-    place_in = index
+    rows, place_in = torch.arange(len(comparisons)), index
     if config.measured is not None and config.measured < len(groups):
         rows = groups[torch.from_numpy(rng.permutation(len(groups))[: config.measured])].flatten()
         rows = rows[rows >= 0]
-        index, mu, bags, share = index[rows], mu[rows], bags[:, rows], share[rows]
-        options = torch.unique(index[index >= 0])
+        options = torch.unique(index[rows][index[rows] >= 0])
         # An absent option's place is any: its return is replaced.
-        batch, place_in = batch[options], torch.searchsorted(options, index).clamp(max=len(options) - 1)
-    returns = _absent(ensemble.calibrate(batch)[:, place_in], index)
-    losses = choice_loss(returns, mu, noise=config.noise)
-    (loss, inside), (validation_loss, outside) = _inside_outside(losses, bags, share).tolist()
-    correct = choice_correct(returns, mu.expand_as(returns))[bags == 0]
+        batch, place_in = batch[options], torch.searchsorted(options, index[rows]).clamp(max=len(options) - 1)
+    returns = ensemble.calibrate(batch)[:, place_in]
+    losses, bags = losses_of(returns, rows), bags[:, rows]
+    (loss, inside), (validation_loss, outside) = _inside_outside(losses, bags, share[rows]).tolist()
+    correct = choice_correct(_absent(returns, index[rows]), mu[rows].expand_as(returns))[bags == 0]
     return FitReport(
         comparisons=len(comparisons),
         loss=loss / inside if inside else math.nan,
@@ -181,6 +211,20 @@ def _index_and_answers(comparisons: Sequence[Comparison], place: dict[str, int])
         index[row, : len(comparison.options)] = torch.tensor([place[s.id] for s in comparison.options])
         mu[row, : len(comparison.options)] = torch.tensor(comparison.mu)
     return index, mu
+
+
+def _told(comparisons: Sequence[Comparison], place: dict[str, int]) -> Tensor:
+    """[B] what labelers told of the segments' returns."""
+    told = torch.zeros(len(place))
+    for comparison in comparisons:
+        if comparison.returns is None:
+            raise PrefrlError(
+                "an answer tells no returns, so none can be fitted: let an oracle answer that tells them "
+                "(Oracle(tells_returns=True)), or fit the answers"
+            )
+        for segment, worth in zip(comparison.options, comparison.returns, strict=True):
+            told[place[segment.id]] = worth
+    return told
 
 
 def _groups(rankings: Sequence[str]) -> tuple[Tensor, Tensor]:

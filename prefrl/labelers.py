@@ -43,6 +43,9 @@ class Oracle:
     mistake: float = 0.0  # chance to answer another option
     skip: float = 0.0  # cannot tell if no option returns this share of the margin
     equal: float = 0.0  # options this close to the best, as a share of the margin, are equally good
+    tells_returns: bool = (
+        False  # tell the true return of each option, too (Christiano et al. 2017, section 3.3, "target")
+    )
 
     def __post_init__(self) -> None:
         for name, good, rule in (
@@ -75,8 +78,12 @@ class Oracle:
         # JSON has no infinity.
         settings = {field.name: getattr(self, field.name) for field in fields(self)} | {"margin": margin}
         settings = {key: "inf" if value == math.inf else value for key, value in settings.items()}
+        del settings["tells_returns"]  # that it does is seen from what it tells
+        told = [{o.id: teacher_return(true_reward(o), 1.0) for o in query.options} for query in queries]
         store.answer_all(
-            [(query, self.judge(query, margin)) for query in queries], labeler=self.name, provenance=settings
+            [(query, self.judge(query, margin)) for query in queries],
+            labeler=self.name,
+            provenance=[settings | {"returns": returns} for returns in told] if self.tells_returns else settings,
         )
 
     def judge(self, query: Query, margin: float) -> Judgment:

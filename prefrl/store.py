@@ -11,7 +11,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -288,20 +288,22 @@ class PreferenceStore:
         pairs: Sequence[tuple[Query, Judgment]],
         *,
         labeler: str,
-        provenance: Mapping[str, Any] | None = None,
+        provenance: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
         """Append answers in one transaction, all or none; they are on the disk when this returns.
 
         A judgment weighs or ranks the options in the order in which `query.options` has them; None is "cannot tell".
-        `provenance` is kept as JSON. A labeler's newest answer to a query counts, beside those of other labelers.
+        `provenance` is kept as JSON, one for all or one each; what it says under `returns`, {segment id: number}, is
+        told of the options beside the answer (`Comparison.returns`). A labeler's newest answer to a query counts,
+        beside those of other labelers.
         Raises ValueError for a judgment that is none, and PrefrlError for a query that was never asked.
         """
         for query, judgment in pairs:
             check_judgment(judgment, len(query.options))
-        how = dict(provenance or {})
+        each = [provenance or {}] * len(pairs) if isinstance(provenance, Mapping | None) else provenance
         with self._writing() as db:
             now = self._clock()
-            for query, judgment in pairs:
+            for (query, judgment), how in zip(pairs, each, strict=True):
                 # The same query may come with its options in another order than the stored one.
                 ids = [option.id for option in query.options]
                 self._append(db, query.id, ids, judgment, labeler, now, how)
@@ -411,14 +413,20 @@ class PreferenceStore:
             ).fetchall()
             for query in {query for _, query in rows}:
                 said = db.execute(
-                    "SELECT mu, ranks FROM standing WHERE query = ? ORDER BY labeler", (query,)
+                    "SELECT mu, ranks, provenance FROM standing WHERE query = ? ORDER BY labeler", (query,)
                 ).fetchall()
-                judgments = [_judgment(mu, ranks) for mu, ranks in said]
+                judgments = [_judgment(mu, ranks) for mu, ranks, _ in said]
+                told: dict[str, float] = {}
+                for _, _, how in said:
+                    told |= dict(json.loads(how).get("returns", {}))
                 if all(judgment is None for judgment in judgments):
                     self._comparisons.pop(query, None)
                 else:
                     options = tuple(self._bare_segment(segment_id) for segment_id in self._option_ids(query))
-                    self._comparisons[query] = choices(options, judgments, pairs=self._pairs)
+                    self._comparisons[query] = [
+                        replace(choice, returns=tuple(told[s.id] for s in choice.options)) if told else choice
+                        for choice in choices(options, judgments, pairs=self._pairs)
+                    ]
             if rows:
                 self._answers_seen = rows[-1][0]
         return [choice for query in sorted(self._comparisons) for choice in self._comparisons[query]]

@@ -125,6 +125,25 @@ def test_what_a_run_leaves(finished: Path) -> None:
     assert -60 < result["random_return"] < -45
 
 
+def test_the_ablations_of_the_paper(tmp_path: Path) -> None:
+    """All in one run: no ensemble, no online queries, no regularization, no segments, target."""
+    out = tmp_path / "run"
+    single = ["--members", "1", "--acquisition", "uniform", "--upfront", "1", "--no-regularization"]
+    command = ["train", "moving-dot", *TINY, *single, "--clip-steps", "1", "--fit", "target", "--out", str(out)]
+    assert main([*command, "--quiet"]) == 0
+    config = json.loads((out / "config.json").read_text())
+    assert (config["clip_steps"], config["clip_seconds"], config["members"], config["upfront"]) == (1, 1 / 10, 1, 1)
+    assert config["loop"]["fit"]["loss"] == "squared_error"
+    assert config["loop"]["fit"]["weight_decay"] == 0
+    assert {(row["asked"], row["labels"], row["weight_decay"]) for row in rows(out)} == {("20", "20", "0.0")}
+    with PreferenceStore(out / "preferences.db") as store:
+        for comparison in store.comparisons():
+            assert [len(option) for option in comparison.options] == [1, 1]
+            assert comparison.returns == tuple(
+                float(o.true_reward[0]) for o in comparison.options if o.true_reward is not None
+            )
+
+
 def test_recorded_answers_train_again_without_anybody(finished: Path, tmp_path: Path) -> None:
     out = tmp_path / "again"
     command = ["train", "moving-dot", "--labels-from", str(finished), "--steps", "2000", "--out", str(out), "--quiet"]
@@ -285,6 +304,11 @@ def test_a_sentence_and_an_exit_code(tmp_path: Path) -> None:
         (["--upfront", "nan"], "--upfront must be"),
         (["--clip-seconds", "0"], "--clip-seconds must be above 0 and finite, got 0"),
         (["--clip-seconds", "inf"], "--clip-seconds must be above 0 and finite, got inf"),
+        (["--clip-steps", "0"], "--clip-steps must be at least 1, got 0"),
+        (["--clip-steps", "26"], "clips of 26 steps are longer than half an episode of 'moving-dot', 25"),
+        (["--fit", "target", "--labeler", "people"], "--fit target needs an oracle"),
+        (["--fit", "target", "--reward", "true"], "--fit target needs an oracle"),
+        (["--fit", "target", "--oracle-mistake", "0.1"], "leave out --oracle-..."),
         (["--oracle-mistake", "2"], "mistake of an oracle must be between 0 and 1, got 2"),
         (["--oracle-beta", "0"], "beta of an oracle must be above 0"),
         (

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
@@ -51,6 +51,7 @@ class Setting:
     baseline: bool = False
     task: Task | None = None
     labeler: Labeler | None = None
+    loss: Literal["choice", "squared_error"] = "choice"
 
     def carry_out(
         self, folder: Path, change: Callable[[ControlLearner, RewardEnsemble, Run], None] | None = None
@@ -61,7 +62,9 @@ class Setting:
         fitted = ensemble(trained, members=3, seed=self.seed)
         run = Run(folder, seed=self.seed, say=lambda row: None)
         config = LoopConfig(
-            warmup_steps=200, steps_per_round=self.steps, fit=FitConfig(first_epochs=5, updates=5, batch_size=8)
+            warmup_steps=200,
+            steps_per_round=self.steps,
+            fit=FitConfig(first_epochs=5, updates=5, batch_size=8, loss=self.loss),
         )
         if change is not None:
             change(trained, fitted, run)
@@ -106,6 +109,7 @@ SETTINGS = {
     "ppo": Setting("ppo"),
     "trpo": Setting("trpo"),
     "sac": Setting("sac", steps=100, labels=12),
+    "target": Setting("ppo", labeler=Oracle(seed=0, tells_returns=True), loss="squared_error"),
     "baseline": Setting("ppo", baseline=True),
     "baseline-sac": Setting("sac", steps=40, baseline=True),
 }

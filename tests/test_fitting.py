@@ -13,7 +13,16 @@ from prefrl.choice import choice_loss
 from prefrl.comparisons import Comparison, from_ranking, query_id, ranked_pairs
 from prefrl.control.networks import MLPReward
 from prefrl.ensemble import RewardEnsemble
-from prefrl.fitting import FitConfig, adapt_weight_decay, bag_counts, cosine_schedule, fit
+from prefrl.errors import PrefrlError
+from prefrl.fitting import (
+    FitConfig,
+    adapt_weight_decay,
+    bag_counts,
+    cosine_schedule,
+    fit,
+    squared_error,
+    standardized,
+)
 from prefrl.segments import Segment, SegmentBatch, collate
 
 WEIGHTS = np.array([2.0, -1.0, 0.0])  # what the synthetic labeler likes of an observation
@@ -114,6 +123,18 @@ def test_weight_decay_keeps_validation_loss_in_proportion() -> None:
         assert adapt_weight_decay(0.1, ratio, 1.2) == 0.1
     assert adapt_weight_decay(3.0, 9.0, 1.2) == 3.0  # the bounds
     assert adapt_weight_decay(1e-4, 0.5, 1.2) == 1e-4
+
+
+@pytest.mark.parametrize(("decay", "shrinks"), [(0.0, False), (0.1, True)])
+def test_without_regularization_nothing_pulls_at_the_weights(decay: float, shrinks: bool) -> None:
+    """Observations of zeros give no gradient, so that only weight decay moves weights; without it none ever comes."""
+    ensemble = RewardEnsemble(Linear(3), credit="each_step")
+    before = ensemble.net.weight.detach().clone()
+    nothing = [Comparison((clip(np.zeros((i, 3))), clip(np.zeros((i + 1, 3)))), (1.0, 0.0)) for i in range(1, 20)]
+    report = fit(ensemble, nothing, replace(QUICK, weight_decay=decay, adaptation=1.1), np.random.default_rng(0))
+    assert (ensemble.net.weight.abs() < before.abs()).all() == shrinks
+    assert torch.equal(ensemble.net.weight, before) != shrinks
+    assert (report.weight_decay > 0) == shrinks
 
 
 @pytest.mark.parametrize(("inside", "outside"), [(100, 1), (1, 100), (63, 37), (10, 90)])
@@ -453,3 +474,64 @@ def test_a_fit_can_measure_by_a_part_of_the_comparisons() -> None:
     assert not torch.equal(whole.shift, part.shift)
     assert 0.0 <= part_report.accuracy <= 1.0
     assert part_report.loss != report.loss
+
+
+# ---- fitting returns that were told (the paper's ablation "target") --------------------------------------------------
+
+
+def told(comparisons: Sequence[Comparison], *, mu: tuple[float, ...] | None = None) -> list[Comparison]:
+    """The same, with what the options return by WEIGHTS."""
+    return [
+        replace(c, mu=mu or c.mu, returns=tuple(float((o.obs @ WEIGHTS).sum()) for o in c.options)) for c in comparisons
+    ]
+
+
+def test_standardized_returns_by_hand() -> None:
+    returns, steps = torch.tensor([1.0, 5.0, 6.0]), torch.tensor([1, 2, 3])  # 2 a step: -1, 1, 0
+    expected = torch.tensor([-1.0, 1.0, 0.0]) / math.sqrt(2 / 3)
+    torch.testing.assert_close(standardized(returns, steps), expected)
+    torch.testing.assert_close(standardized(7 * returns + 3 * steps, steps), expected)  # another unit and zero
+    assert standardized(2.0 * steps, steps).tolist() == [0, 0, 0]
+
+
+def test_squared_error_by_hand() -> None:
+    returns = torch.tensor([[[1.0, 2.0], [0.0, 99.0]]])
+    want, exists = torch.tensor([[0.0, 4.0], [3.0, 0.0]]), torch.tensor([[True, True], [True, False]])
+    assert squared_error(returns, want, exists).tolist() == [[2.5, 9.0]]
+
+
+def test_told_returns_are_learned_where_answers_say_nothing() -> None:
+    config = replace(QUICK, first_epochs=60, loss="squared_error", weight_decay=0.0)
+    comparisons = told(pairs(100), mu=(0.5, 0.5))
+    ensemble = perceptrons()
+    report = fit(ensemble, comparisons, config, np.random.default_rng(0))
+    new = clips(50, seed=9)
+    predicted = ensemble.returns(collate(new)).mean(dim=0).detach().numpy()
+    assert np.corrcoef(predicted, [(s.obs @ WEIGHTS).sum() for s in new])[0, 1] > 0.95
+    assert report.loss < report.validation_loss < 0.5  # a constant would have 1
+    ignored = perceptrons()  # the answers are not looked at
+    fit(ignored, told(pairs(100)), config, np.random.default_rng(0))
+    assert same(ensemble, ignored)
+
+
+def test_a_fit_knows_only_what_was_told() -> None:
+    """Not the true reward that segments carry."""
+    config, comparisons, fitted = replace(QUICK, loss="squared_error"), told(pairs(20)), []
+    for reward in (0.0, 1e30):
+        ensemble = perceptrons()
+        carrying = [
+            replace(c, options=tuple(replace(o, true_reward=np.full(len(o), reward)) for o in c.options))
+            for c in comparisons
+        ]
+        fit(ensemble, carrying, config, np.random.default_rng(0))
+        fitted.append(ensemble)
+    assert same(*fitted)
+
+
+def test_what_nobody_told_cannot_be_fitted() -> None:
+    with pytest.raises(PrefrlError, match="an answer tells no returns"):
+        fit(perceptrons(), pairs(5), replace(QUICK, loss="squared_error"), np.random.default_rng(0))
+    with pytest.raises(ValueError, match="as many finite numbers"):
+        replace(pairs(1)[0], returns=(1.0,))
+    with pytest.raises(ValueError, match="as many finite numbers"):
+        replace(pairs(1)[0], returns=(1.0, math.nan))

@@ -126,6 +126,24 @@ def test_the_oracle_answers_all_that_is_pending(store: PreferenceStore) -> None:
     assert len(store.answers()) == 3
 
 
+def test_the_oracle_can_tell_returns_beside_its_answers(store: PreferenceStore) -> None:
+    high, low, middle = segment(1, [1, 2]), segment(2, [2, -0.1]), segment(3, [0.7, 2])
+    store.ask([Query((low, high)), Query((low, middle, high))])
+    oracle = Oracle(seed=0, tells_returns=True)
+    oracle.attend(store)
+    worth = {high.id: 3.0, low.id: 1.9, middle.id: 2.7}
+    told = store.comparisons()
+    assert [c.mu for c in told] == [(0, 1), (1, 0, 0), (1, 0)]  # a ranking is nested choices, the best first
+    assert [c.returns for c in told] == [tuple(worth[o.id] for o in c.options) for c in told]
+    assert {answer.labeler for answer in store.answers()} == {"oracle:tells_returns=1"}
+    with PreferenceStore(store.path.with_name("other.sqlite")) as other:
+        other.merge(store)
+        assert [c.returns for c in other.comparisons()] == [c.returns for c in told]
+        other.ask([Query((high, middle))])
+        Oracle(seed=0).attend(other)
+        assert other.comparisons()[-1].returns is None  # this one tells none
+
+
 def test_bug_2_exact_ties_are_ties(store: PreferenceStore) -> None:
     """B-Pref answers a tie with the first segment; the paper with .5, .5."""
     store.ask(pairs(5, first=1.0, second=1.0))

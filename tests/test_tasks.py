@@ -65,6 +65,10 @@ def test_clips_last_as_long_as_the_paper_s(name: str, clip_steps: int, episode_s
 
 def test_a_clip_has_at_least_one_step() -> None:
     assert find_task("moving-dot", clip_seconds=1e-6).clip_steps == 1
+    assert find_task("moving-dot", clip_seconds=1.5, clip_steps=1).clip_steps == 1
+    assert find_task("moving-dot", clip_seconds=1.5, clip_steps=25).clip_steps == 25
+    with pytest.raises(PrefrlError, match="clips of 26 steps are longer than half an episode of 'moving-dot', 25"):
+        find_task("moving-dot", clip_seconds=1.5, clip_steps=26)
 
 
 @pytest.mark.parametrize(

@@ -33,11 +33,14 @@ def check(config: dict[str, Any]) -> None:
 def heading(config: dict[str, Any]) -> str:
     """See `Domain`."""
     c = config
-    what = f"{c['labels']} comparisons by {c['labeler']} of clips of {c['clip_steps'] / c['fps']:.1f} s"
+    clip = f"{c['clip_steps'] / c['fps']:.1f} s" if c["clip_steps"] > 1 else "1 step"
+    what = f"{c['labels']} comparisons by {c['labeler']} of clips of {clip}"
     if c["labeler"] == "recorded":
         what = f"{c['labels']} recorded answers of {c['labels_from']} (nobody is asked)"
     elif c["loop"].get("options", 2) > 2:
         what = f"{c['labels']} rankings of {c['loop']['options']}" + what.removeprefix(f"{c['labels']} comparisons")
+    if c["loop"]["fit"].get("loss") == "squared_error":
+        what = f"the true returns of the clips of {what}"
     if c["reward"] == "true":
         what = "its own reward (the baseline)"
     return (

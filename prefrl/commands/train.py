@@ -59,8 +59,16 @@ class Train:
     clip_seconds: float = 1.5
     """Length of a clip as it is shown: simulated time, slowed down where there are more than 40 steps in a second; at
     most half an episode."""
+    clip_steps: int | None = None
+    """Length of a clip in environment steps instead; 1 is the paper's ablation "no segments"."""
     upfront: float = 0.25
     """Share of the comparisons that is asked before any learning."""
+    fit: Literal["comparisons", "target"] = "comparisons"
+    """What the reward is fitted to: who won; or, as the paper's ablation "target", the true return of each clip, which
+    the oracle then tells."""
+    regularization: bool = True
+    """Weight decay of the reward functions, adapted to held-out answers; without it, as in the paper's ablation "no
+    regularization", there is none."""
     noise: float = 0.1
     """Share of answers that the model of choice takes to be uniformly random."""
     oracle_beta: float = math.inf
@@ -135,6 +143,7 @@ class Train:
             ("seed", self.seed, 0),
             ("members", self.members, 1),
             ("threads", self.threads, 1),
+            ("clip-steps", 1 if self.clip_steps is None else self.clip_steps, 1),
             ("fit-updates", 1 if self.fit_updates is None else self.fit_updates, 1),
         ):
             if value < least:
@@ -147,16 +156,22 @@ class Train:
             raise PrefrlError(f"--upfront must be a share between 0 and 1, got {self.upfront:g}")
         if not 0 < self.clip_seconds < math.inf:
             raise PrefrlError(f"--clip-seconds must be above 0 and finite, got {self.clip_seconds:g}")
+        if self.fit == "target" and (self._labeler() != "oracle" or self.reward == "true"):
+            raise PrefrlError(
+                "--fit target needs an oracle, who tells true returns: leave out --labeler, --labels-from and --reward"
+            )
 
     def resolved(self) -> dict[str, Any]:
         """Everything that the run will need, worked out: what config.json holds."""
         from prefrl.control.learner import default_config
-        from prefrl.control.tasks import find_task
+        from prefrl.control.tasks import CLIP_FPS, find_task
         from prefrl.fitting import FitConfig
         from prefrl.labelers import Oracle
         from prefrl.loop import LoopConfig
 
-        task = find_task(self.task, clip_seconds=self.clip_seconds, continuous=self.algo == "sac")
+        task = find_task(
+            self.task, clip_seconds=self.clip_seconds, clip_steps=self.clip_steps, continuous=self.algo == "sac"
+        )
         learner = default_config(self.algo)
         if self.entropy_bonus is not None:
             learner = replace(learner, entropy_bonus=self.entropy_bonus)
@@ -167,7 +182,10 @@ class Train:
             mistake=self.oracle_mistake,
             skip=self.oracle_skip,
             equal=self.oracle_equal,
+            tells_returns=self.fit == "target",
         )
+        if oracle.tells_returns and oracle != Oracle(seed=self.seed, tells_returns=True):
+            raise PrefrlError("--fit target learns from true returns, which have no errors: leave out --oracle-...")
         # Whole episodes, because environments begin anew with each round; some 25 rounds, so that questions follow the
         # policy, but none longer than need be.
         rollout = learner.num_envs * learner.rollout_steps
@@ -190,7 +208,12 @@ class Train:
         warmup = max(warmup, 4 * task.clip_steps * learner.num_envs)
         rounds = math.ceil(max(1, self.steps - warmup) / steps_per_round)
         updates = self.fit_updates or math.ceil(UPDATES_PER_STEP * steps_per_round)
-        fit = FitConfig(noise=self.noise, updates=updates)
+        fit = FitConfig(
+            noise=self.noise,
+            updates=updates,
+            loss="squared_error" if self.fit == "target" else "choice",
+            weight_decay=FitConfig.weight_decay if self.regularization else 0.0,
+        )
         loop = LoopConfig(warmup_steps=warmup, steps_per_round=steps_per_round, options=self.options, fit=fit)
         options = asdict(self)
         if self.labels_from is not None:
@@ -206,12 +229,16 @@ class Train:
             "open_window",
             "fit_updates",
             "entropy_bonus",
+            "fit",
+            "regularization",
+            "clip_seconds",
             *(name for name in options if name.startswith("oracle_")),
         ):
             del options[name]
         return {
             **options,
             **{key: value for key, value in asdict(task).items() if key != "name"},
+            "clip_seconds": task.clip_steps / min(task.fps, CLIP_FPS) if self.clip_steps else self.clip_seconds,
             "rounds": rounds,
             "oracle": asdict(oracle) | {"beta": str(oracle.beta)},  # JSON has no infinity
             "learner": asdict(learner),

@@ -1,6 +1,7 @@
 """Which environments there are, and whether this learner can use one."""
 
 import difflib
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,13 +46,14 @@ class Task:
         return gymnasium.make(self.env_id, disable_env_checker=True, **settings)
 
 
-def find_task(name: str, *, clip_seconds: float, continuous: bool = False) -> Task:
+def find_task(name: str, *, clip_seconds: float, clip_steps: int | None = None, continuous: bool = False) -> Task:
     """The task of that name, or the Gymnasium environment of that id ("Pusher-v5", "module:Id-v0").
 
     A clip lasts `clip_seconds` (1.5 in Christiano et al. 2017, appendix A.1) when it is shown, which is simulated time
-    but for simulations of more than 40 steps a second (`CLIP_FPS`), and at most half an episode. Raises PrefrlError if
-    there is none, if its observations are no vector or its actions neither Box nor Discrete, or if they are Discrete
-    where they must be `continuous`, as SAC's.
+    but for simulations of more than 40 steps a second (`CLIP_FPS`), and at most half an episode; or it is `clip_steps`
+    long, if given. Raises PrefrlError if there is no such task, if half an episode is shorter than `clip_steps`, if its
+    observations are no vector or its actions neither Box nor Discrete, or if they are Discrete where they must be
+    `continuous`, as SAC's.
     """
     env_id = TASKS.get(name, name)
     try:
@@ -69,8 +71,13 @@ def find_task(name: str, *, clip_seconds: float, continuous: bool = False) -> Ta
         fps = 1.0 / float(dt) if isinstance(dt, float) else float(env.metadata.get("render_fps") or 20.0)
     finally:
         env.close()
-    clip_steps = max(1, round(clip_seconds * min(fps, CLIP_FPS)))
-    return Task(name, env_id, min(clip_steps, max(1, limit // 2)) if limit else clip_steps, limit, fps)
+    longest = max(1, limit // 2) if limit else math.inf
+    if clip_steps is not None and clip_steps > longest:
+        raise PrefrlError(
+            f"clips of {clip_steps} steps are longer than half an episode of {name!r}, {longest}: ask for at most that"
+        )
+    steps = clip_steps or max(1, round(clip_seconds * min(fps, CLIP_FPS)))
+    return Task(name, env_id, int(min(steps, longest)), limit, fps)
 
 
 def _unknown(name: str, error: Exception) -> str:
