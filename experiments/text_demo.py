@@ -38,12 +38,12 @@ class Scale:
     documents: int = 20_000
     demonstrations: int = 4_000
     prompts: int = 4_000
-    test: int = 500
-    pretraining_epochs: int = 5
-    labels: int = 8_000
-    answers: int = 30_720
-    hidden: int = 128
-    layers: int = 4
+    test: int = 1_000
+    pretraining_epochs: int = 3
+    rankings: int = 3_000  # of four answers
+    answers: int = 40_960
+    hidden: int = 96
+    layers: int = 3
 
 
 QUICK = Scale(1500, 400, 300, 100, 3, 200, 2048, 48, 2)
@@ -122,9 +122,10 @@ def run(seed: int, scale: Scale, folder: Path) -> dict[str, Any]:
     prefrl("sft", "--model", folder / "base", *shown, "--epochs", 6, "--out", folder / "sft")
     prefrl(
         *("train", "--model", folder / "sft", "--prompts", data / "train.jsonl", "--gold", GOLD),
-        *("--evaluation", data / "test.jsonl", "--labels", scale.labels, "--steps", scale.answers, "--seed", seed),
+        *("--evaluation", data / "test.jsonl", "--labels", scale.rankings, "--steps", scale.answers, "--seed", seed),
         *("--demonstrations", data / "demonstrations.jsonl", "--most-tokens", MOST_TOKENS),
-        *("--upfront", 0.5, "--kl-coefficient", 0.2, "--fit-epochs", 3, "--out", folder / "ppo"),
+        *("--options", 4, "--upfront", 0.5, "--members", 2, "--reading", "mean", "--likelihood", 3),
+        *("--fit-epochs", 1, "--fit-batch-size", 16, "--batches", 8, "--kl-coefficient", 0.3, "--out", folder / "ppo"),
     )
     choose_shots(folder, seed)
     for arm in ARMS:
