@@ -98,6 +98,10 @@ def test_tables_are_what_the_data_say(monkeypatch: pytest.MonkeyPatch) -> None:
     labeling = importlib.import_module("labeling")
     if labeling.MEASUREMENTS.keys() <= sweeping.load("labeling").keys():
         made["labeling"] = labeling.table(sweeping.load("labeling"))
+    monkeypatch.syspath_prepend(str(ROOT / "experiments" / "benchmarks"))
+    text_ppo = importlib.import_module("text_ppo")
+    if text_ppo.load():
+        made["text-ppo"] = text_ppo.table(text_ppo.load())
     for name, table in made.items():
         assert (sweeping.RESULTS / f"{name}.md").read_text() == table, f"{name}: make the table again"
     assert readme.filled(README) == README, "python experiments/readme.py"
