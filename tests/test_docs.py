@@ -107,6 +107,10 @@ def test_tables_are_what_the_data_say(monkeypatch: pytest.MonkeyPatch) -> None:
             assert not (sweeping.RESULTS / f"{name}.md").exists(), f"{name}: a table without its data"
     paper = importlib.import_module("paper")
     made |= paper.tables(paper.studies())
+    monkeypatch.syspath_prepend(str(ROOT / "experiments" / "benchmarks"))
+    text_ppo = importlib.import_module("text_ppo")
+    if text_ppo.load():
+        made["text-ppo"] = text_ppo.table(text_ppo.load())
     for name, table in made.items():
         assert (sweeping.RESULTS / f"{name}.md").read_text() == table, f"{name}: make the table again"
     assert readme.filled(README) == README, "python experiments/readme.py"

@@ -128,8 +128,10 @@ def chosen_log_probs(head: nn.Module, states: Tensor, tokens: Tensor, temperatur
     """
 
     def chunk(part: Tensor, chosen: Tensor) -> Tensor:
-        logits: Tensor = head(part).float() / temperature
-        return logits.gather(1, chosen[:, None])[:, 0] - torch.logsumexp(logits, dim=1)
+        logits: Tensor = head(part).float()
+        if temperature != 1.0:
+            logits = logits / temperature
+        return -nn.functional.cross_entropy(logits, chosen, reduction="none")
 
     size = max(1, LOGITS // int(head.out_features))  # type: ignore[arg-type]
     if len(states) <= size:
