@@ -44,6 +44,8 @@ class Scale:
     kl_coefficient: float = 0.0
     prompts: int = 200  # of best-of-n
     most: int = 64
+    reading: str = "mean"
+    likelihood: float = 3.0
 
 
 QUICK = Scale((100, 200), 4096, 0.0, 10, 8)
@@ -89,6 +91,7 @@ def run(seed: int, scale: Scale, world: Path, folder: Path) -> dict[str, Any]:
         path = folder / f"{name}.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in chosen))
         shown = ["--data", path, "--demonstrations", data / "demonstrations.jsonl"]
+        shown += ["--reading", scale.reading, "--likelihood", scale.likelihood]
         reward, policy = folder / f"reward-{name}", folder / f"policy-{name}"
         prefrl("reward", "--model", sft, *shown, "--held-out", 0.2, "--seed", seed, "--out", reward)
         prefrl(

@@ -57,6 +57,8 @@ class Scale:
     candidates: int = 4  # for each question that is asked
     epochs: int = 3
     members: int = 3
+    reading: str = "mean"
+    likelihood: float = 3.0
 
 
 QUICK = Scale(40, 20, (20, 40), 4, 1, 2)
@@ -103,7 +105,8 @@ def learn(
 
 def new_ensemble(lm: LanguageModel, scale: Scale, seed: int) -> RewardEnsemble:
     """The reward ensemble before its first fit: the same each time."""
-    return build_ensemble({"seed": seed, "members": scale.members, "own_trunks": True, "demonstrations": None}, lm)
+    shape = {"members": scale.members, "own_trunks": True, "reading": scale.reading, "likelihood": scale.likelihood}
+    return build_ensemble({"seed": seed, "demonstrations": None, **shape}, lm)
 
 
 def run(seed: int, scale: Scale, world: Path, kept: Path) -> None:
