@@ -42,6 +42,7 @@ def filled(readme: str) -> str:
         "learning": (RESULTS / "learning.md").read_text(),
         "acquisition": (RESULTS / "acquisition.md").read_text(),
         "benchmarks": benchmarks(),
+        "text_demo": measured("text_demo"),
         "text-ppo": measured("text-ppo"),
     }
     tables |= {name: path.read_text() for name in PAPER if (path := RESULTS / f"{name}.md").exists()}

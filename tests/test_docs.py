@@ -100,7 +100,7 @@ def test_tables_are_what_the_data_say(monkeypatch: pytest.MonkeyPatch) -> None:
     labeling = importlib.import_module("labeling")
     if labeling.MEASUREMENTS.keys() - {"text"} <= sweeping.load("labeling").keys():
         made["labeling"] = labeling.table(sweeping.load("labeling"))
-    for name in ("overoptimization", "text_labels"):
+    for name in ("overoptimization", "text_demo", "text_labels"):
         if found := sweeping.load(name):
             made[name] = importlib.import_module(name).table(found)
         else:
