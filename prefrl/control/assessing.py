@@ -63,7 +63,8 @@ def epic(record: Record, task: Task, ensemble: RewardEnsemble, *, gamma: float, 
     """The EPIC distance of the learned and the true reward on transitions of a record; NaN where it cannot be had."""
     env = task.make()
     try:
-        if record.states is None or not isinstance(env.unwrapped, MujocoEnv):
+        simulator, states = env.unwrapped, record.states
+        if states is None or not isinstance(simulator, MujocoEnv):
             return math.nan
         within = np.argwhere(~record.last[:-1])  # an episode goes on, so that the next state is in the record
         t, n = within[rng.choice(len(within), min(TRANSITIONS, len(within)), replace=False)].T
@@ -71,7 +72,7 @@ def epic(record: Record, task: Task, ensemble: RewardEnsemble, *, gamma: float, 
         env.reset(seed=0)
         true = canonically_shaped(
             record.true_reward[t, n],
-            *(_true(env.unwrapped, record.states[at, n], actions) for at in (t, t + 1)),
+            *(_true(simulator, states[at, n], actions) for at in (t, t + 1)),
             gamma=gamma,
         )
         learned = canonically_shaped(
