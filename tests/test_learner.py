@@ -286,6 +286,21 @@ def test_predicted_return_is_a_mean_over_episodes(corridor: Task) -> None:
     assert math.isnan(metrics["reward_correlation"])  # nothing varies
 
 
+def test_the_policy_s_own_pairs_are_measured_by_the_true_return() -> None:
+    """A reward that is the true one puts them in order, its opposite in the opposite, and neither is learned from."""
+
+    def true(batch: SegmentBatch) -> torch.Tensor:  # of the state before the move, so not quite
+        return -batch.obs.abs().sum(dim=-1) * batch.mask
+
+    for sign, bounds in ((1.0, (0.9, 1.0)), (-1.0, (0.0, 0.1))):
+        metrics = learner("ppo").learn(400, lambda batch, sign=sign: sign * true(batch)).metrics  # type: ignore[misc]
+        assert bounds[0] <= metrics["newest_accuracy"] <= bounds[1]
+        assert sign * metrics["reward_clip_correlation"] > 0.9
+    baseline = learner("ppo").learn(400, None).metrics
+    assert math.isnan(baseline["newest_accuracy"])
+    assert math.isnan(baseline["reward_clip_correlation"])
+
+
 def test_evaluation_by_hand(corridor: Task) -> None:
     returns = evaluate(learner("ppo", corridor), corridor, episodes=3, seed=0)
     assert returns.tolist() == [20e6] * 3
