@@ -27,6 +27,7 @@ VENV = ROOT / "runs" / "benchmarks" / "trl-venv"
 TRL = ("torch==2.13.0", "trl==1.12.0")  # the rest by the project's constraints, so that both sides use the same
 SIDES = ("prefrl", "trl")
 PARTS = ("generating", "judging", "improving")
+STEP = 1e-6  # a learning rate that costs what any does, and leaves the answers of both sides as long as they are
 WORDS, LAYERS, HIDDEN, HEADS, PAD, END = 800, 4, 128, 4, 1, 2
 
 
@@ -36,7 +37,7 @@ class Work:
 
     threads: int = 1
     ends: bool = False
-    """Answers end by themselves, after 17 tokens in the mean; otherwise all have the full length."""
+    """Most answers end by themselves; otherwise all have the full length."""
     batch: int = 256
     minibatch: int = 64
     epochs: int = 1
@@ -70,7 +71,7 @@ def make_models(folder: Path, work: Work) -> None:
             embedding: Any = lm.causal.get_input_embeddings().weight
             embedding[:, 0] = 1.0
             embedding[[0, PAD], 0] = -2.0
-            embedding[END, 0] = 1.0 + 0.32 if work.ends else -2.0
+            embedding[END, 0] = 1.0 + 0.44 if work.ends else -2.0
         save_model(lm, folder / name)
     for name in ("reward", "value"):
         torch.manual_seed(2)
@@ -128,6 +129,8 @@ def side_prefrl(folder: Path, work: Work) -> None:
             minibatch_size=work.minibatch,
             epochs=work.epochs,
             most_tokens=work.answer_tokens,
+            learning_rate=STEP,
+            value_learning_rate=STEP,
         ),
         seed=0,
         check=lambda: None,
@@ -219,7 +222,7 @@ def side_trl(folder: Path, work: Work) -> None:
         temperature=1.0,
         kl_coef=0.05,
         vf_coef=1.0,
-        learning_rate=3e-4,
+        learning_rate=STEP,
         lr_scheduler_type="constant",
         total_episodes=work.batch * 10**6,
         num_sample_generations=0,

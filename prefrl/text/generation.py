@@ -124,8 +124,9 @@ class _Roomy(DynamicLayer):
         return self._show(held + steps)
 
     def _show(self, steps: int) -> tuple[Tensor, Tensor]:
-        self.keys, self.values = (whole[:, :, :steps] for whole in self._whole)
-        return self.keys, self.values
+        keys, values = (whole[:, :, :steps] for whole in self._whole)
+        self.keys, self.values = keys, values
+        return keys, values
 
     def batch_repeat_interleave(self, repeats: int) -> None:
         """Every row `repeats` times."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,7 +61,8 @@ def _states(part: nn.Module, packed: Packed, tokens: Tensor) -> tuple[Tensor, Te
 
     Padding on the left is masked; padding on the right is looked at by no real token.
     """
-    cache = DynamicCache(config=part.config.get_text_config())  # type: ignore[operator,union-attr]
+    config: Any = part.config
+    cache = DynamicCache(config=config.get_text_config())
     seen = packed.real.sum(dim=1)
     padded = not bool(packed.real.all())
     first: Tensor = part(
