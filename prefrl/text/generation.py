@@ -109,7 +109,7 @@ class _Roomy(DynamicLayer):
     """Keys and values with room for those to come, which are written in place instead of all being copied each time."""
 
     def __init__(self, room: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._room = room
         self._whole: tuple[Tensor, ...] = ()  # keys and values, [n, heads, room, width]
 
