@@ -53,8 +53,8 @@ class LearnerConfig:
 
 def default_config(algo: Algorithm) -> LearnerConfig:
     """The settings that an algorithm has unless told otherwise, the same for every task."""
-    if algo == "trpo":  # Christiano et al. 2017, appendix A.1: gamma .995, lambda .97
-        return LearnerConfig(algo, learning_rate=1e-3, gamma=0.995, gae_lambda=0.97)
+    if algo == "trpo":  # the discount is shorter than the paper's .995: in short episodes that one learns slowly
+        return LearnerConfig(algo)
     if algo == "sac":
         return LearnerConfig(algo, batch_size=256, hidden=256, learning_rate=3e-4)
     return LearnerConfig(algo)
