@@ -1,6 +1,6 @@
 """Pictures of learned behaviors for the README: a strip of moments from one stride, or an episode.
 
-python experiments/pictures.py cheetah runs/experiments/learning/cheetah-learned-0   # results/cheetah.png
+python experiments/pictures.py cheetah runs/learning/cheetah-trpo-learned-0   # results/cheetah.png
 """
 
 import sys
