@@ -434,6 +434,7 @@ def _told(result: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_cluster_of_two_nodes_of_which_one_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same file on Ray; the run of the node that was lost goes on on the other."""
     pytest.importorskip("ray")
