@@ -3,27 +3,20 @@
 prefrl sweep experiments/figure2.toml   # eight tasks x true reward, 350, 700, 1,400 comparisons
 prefrl sweep experiments/figure5.toml   # ablations; they are compared with figure2's runs
 prefrl sweep experiments/beyond.toml    # acquisition, label errors, labels up front
-python experiments/paper.py             # experiments/results/figure2.md, figure2.png, figure5.md, ... beyond.png
+python experiments/paper.py             # experiments/results/figure2.md, figure2.png, figure5.md, ...; predicted.png
 """
 
 import statistics
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from sweeping import RESULTS, commits, grid, load, normalized, shown
+from curves import plot, predicted
+from studies import NAMES, WHOLE, Study, studies
+from sweeping import RESULTS, commits, shown
 
 from prefrl.commands.statistics import interquartile_mean, stratified_bootstrap
-from prefrl.commands.sweeping.rows import Grid
 
-WHOLE = "700"  # the setting that ablations are compared with
-NAMES = {"true": "true reward", "350": "350 comparisons", "700": "700 comparisons", "1400": "1,400 comparisons"}
-MOST_BANDS = 4  # that can be told apart
 # Section 3.3 and figure 5 of the paper, as far as its text says.
 CLAIMS = {
     "random-queries": "little",
@@ -32,38 +25,6 @@ CLAIMS = {
     "no-segments": "worse",
     "target": "worse",
 }
-# Okabe and Ito's colors; the true reward is dark and dashed.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8C564B")
-Results = Mapping[str, Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class Study:
-    """The results of a sweep, and the runs on the true reward by which its scores are normalized."""
-
-    grid: Grid
-    results: Results
-    baselines: Results  # of the setting "true"
-    sweep: Grid  # that of the baselines
-
-    def of(self, task: str, setting: str) -> list[Mapping[str, Any]]:
-        """The results of a task and setting, one a seed, as many as there are."""
-        return [self.results[r.name] for r in self.grid.rows
-                if (r.task, r.setting) == (task, setting) and r.name in self.results]  # fmt: skip
-
-    def true(self, task: str) -> list[Mapping[str, Any]]:
-        """The summaries on the true reward."""
-        rows = [row for row in self.sweep.rows if (row.task, row.setting) == (task, "true")]
-        return [self.baselines[row.name]["summary"] for row in rows if row.name in self.baselines]
-
-    def scores(self, task: str, setting: str) -> list[float]:
-        """Normalized scores, one a seed; none without a baseline."""
-        true = self.true(task)
-        return [normalized(result["summary"], true) for result in self.of(task, setting)] if true else []
-
-    def strata(self, setting: str, tasks: Sequence[str] | None = None) -> list[list[float]]:
-        """Scores of each task that has any."""
-        return [scores for task in tasks or self.grid.tasks if (scores := self.scores(task, setting))]
 
 
 def pooled(strata: Sequence[Sequence[float]]) -> float:
@@ -157,7 +118,7 @@ def _change(study: Study, whole: Study, setting: str) -> str:
     return f"{difference(strata):+.2f} [{low:+.2f}, {high:+.2f}] {verdict}"
 
 
-def _estimate(strata: Sequence[Sequence[float]], statistic: Any) -> str:
+def _estimate(strata: Sequence[Sequence[float]], statistic: Callable[[Sequence[Sequence[float]]], float]) -> str:
     if not strata:
         return "-"
     low, high = stratified_bootstrap(strata, statistic, np.random.default_rng(0))
@@ -190,69 +151,6 @@ def _with_caption(lines: list[str], study: Study, what: str, name: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def draw(axis: Axes, curves: Sequence[Mapping[str, Any]], color: str, dash: str, *, label: str, band: bool) -> None:
-    """The mean over seeds of the true return while learning, and a band from the lowest to the highest."""
-    curves = [curve for curve in curves if len(curve["steps"]) > 1]
-    if not curves:
-        return
-    last = min(curve["steps"][-1] for curve in curves)
-    points = np.array([step for step in curves[0]["steps"] if step <= last])
-    values = np.array([np.interp(points, curve["steps"], curve["true_return"]) for curve in curves])
-    axis.plot(points / 1e3, values.mean(0), dash, color=color, linewidth=1.6, label=label)
-    if band:
-        axis.fill_between(points / 1e3, values.min(0), values.max(0), color=color, alpha=0.15, linewidth=0)
-
-
-def plot(study: Study, extra: Sequence[tuple[Study, str, str]], settings: Sequence[str]) -> Figure:
-    """A panel a task: curves of other studies' settings first, as (study, setting, label), then those of its own."""
-    columns = min(4, len(study.grid.tasks))
-    rows = -(-len(study.grid.tasks) // columns)
-    with matplotlib.rc_context({"axes.spines.top": False, "axes.spines.right": False, "font.size": 9}):
-        figure = Figure(figsize=(3.4 * columns, 2.7 * rows + 0.5), layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False).ravel()
-        drawn = [*extra, *((study, setting, NAMES.get(setting, setting.replace("-", " "))) for setting in settings)]
-        for axis, task in zip(axes, study.grid.tasks, strict=False):
-            looks = iter([(color, dash) for dash in ("-", "-.") for color in COLORS])
-            for of, setting, label in drawn:
-                color, dash = ("#333333", "--") if setting == "true" else next(looks)
-                curves = [result["curve"] for result in of.of(task, setting)]
-                draw(axis, curves, color, dash, label=label, band=len(drawn) <= MOST_BANDS)
-            if random := [r["summary"]["random_return"] for of, s, _ in drawn for r in of.of(task, s)]:
-                axis.axhline(statistics.fmean(random), color="#9aa1a9", linewidth=1, linestyle=":", label="random")
-            else:
-                axis.text(0.5, 0.5, "no runs yet", transform=axis.transAxes, ha="center", color="#5a6169")
-            axis.set_title(task, loc="left", fontweight="bold")
-            axis.set_xlabel("thousand steps")
-        for axis in axes[len(study.grid.tasks) :]:
-            axis.remove()
-        named = {label: h for axis in axes for h, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-        figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=8, frameon=False)
-        axes[0].set_ylabel("true return while learning")
-    return figure
-
-
-def studies() -> dict[str, Study]:
-    """All that there is, by name of the sweep."""
-    sweep = grid("figure2")
-    baselines = load("figure2")
-    found = {"figure2": Study(sweep, baselines, baselines, sweep)}
-    for name in ("figure5", "beyond"):
-        if not (results := load(name)):
-            continue
-        for result in results.values():
-            _check_steps(name, result["summary"], baselines)
-        found[name] = Study(grid(name), results, baselines, sweep)
-    return found
-
-
-def _check_steps(name: str, summary: Mapping[str, Any], baselines: Results) -> None:
-    """What is compared must have learned equally long."""
-    for other in (result["summary"] for result in baselines.values()):
-        shorter, longer = sorted((other["steps"], summary["steps"]))
-        if other["task"] == summary["task"] and shorter < 0.9 * longer:
-            sys.exit(f"{name}: {summary['task']} learned for {summary['steps']:,} steps, figure2 {other['steps']:,}")
-
-
 def tables(found: Mapping[str, Study]) -> dict[str, str]:
     """Markdown of every study that has results."""
     whole = found["figure2"]
@@ -269,3 +167,4 @@ if __name__ == "__main__":
         order = sorted(study.grid.settings, key=lambda s: (s != "true", float(s) if s.isdigit() else 0))
         plot(study, others, order if study is whole else study.grid.settings).savefig(RESULTS / f"{name}.png", dpi=130)
         print(f"{text}\n")
+    predicted(found["figure2"]).savefig(RESULTS / "predicted.png", dpi=130)

@@ -30,12 +30,20 @@ def benchmarks() -> str:
     return "\n".join(lines) + "\n"
 
 
+def measured(name: str) -> str:
+    """A table, or that there is none yet."""
+    path = RESULTS / f"{name}.md"
+    return path.read_text() if path.exists() else "Not measured yet.\n"
+
+
 def filled(readme: str) -> str:
     """The README with every table as the data have it."""
     tables = {
         "learning": (RESULTS / "learning.md").read_text(),
         "acquisition": (RESULTS / "acquisition.md").read_text(),
         "benchmarks": benchmarks(),
+        "text_demo": measured("text_demo"),
+        "text-ppo": measured("text-ppo"),
     }
     tables |= {name: path.read_text() for name in PAPER if (path := RESULTS / f"{name}.md").exists()}
     for name, table in tables.items():

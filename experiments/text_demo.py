@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from few_shot import best_shots
-from sweeping import RESULTS, ROOT, interval, load
+from sweeping import RESULTS, ROOT, load, shown
 
 from prefrl.commands.text.setup import open_model
 from prefrl.provenance import provenance
@@ -38,12 +38,12 @@ class Scale:
     documents: int = 20_000
     demonstrations: int = 4_000
     prompts: int = 4_000
-    test: int = 500
-    pretraining_epochs: int = 5
-    labels: int = 8_000
-    answers: int = 30_720
-    hidden: int = 128
-    layers: int = 4
+    test: int = 1_000
+    pretraining_epochs: int = 3
+    rankings: int = 3_000  # of four answers
+    answers: int = 40_960
+    hidden: int = 96
+    layers: int = 3
 
 
 QUICK = Scale(1500, 400, 300, 100, 3, 200, 2048, 48, 2)
@@ -118,13 +118,14 @@ def run(seed: int, scale: Scale, folder: Path) -> dict[str, Any]:
     shape = ["--layers", scale.layers, "--hidden", scale.hidden, "--block", 250, "--context", 256]
     made = ["--epochs", scale.pretraining_epochs, "--batch-size", 8, "--seed", seed]
     prefrl("pretrain", "--documents", data / "documents.jsonl", "--out", folder / "base", *shape, *made)
-    shown = ["--data", data / "demonstrations.jsonl", "--seed", seed]
-    prefrl("sft", "--model", folder / "base", *shown, "--epochs", 6, "--out", folder / "sft")
+    taught = ["--data", data / "demonstrations.jsonl", "--seed", seed]
+    prefrl("sft", "--model", folder / "base", *taught, "--epochs", 6, "--out", folder / "sft")
     prefrl(
         *("train", "--model", folder / "sft", "--prompts", data / "train.jsonl", "--gold", GOLD),
-        *("--evaluation", data / "test.jsonl", "--labels", scale.labels, "--steps", scale.answers, "--seed", seed),
+        *("--evaluation", data / "test.jsonl", "--labels", scale.rankings, "--steps", scale.answers, "--seed", seed),
         *("--demonstrations", data / "demonstrations.jsonl", "--most-tokens", MOST_TOKENS),
-        *("--upfront", 0.5, "--kl-coefficient", 0.2, "--fit-epochs", 3, "--out", folder / "ppo"),
+        *("--options", 4, "--upfront", 0.5, "--members", 2, "--reading", "mean", "--likelihood", 3),
+        *("--fit-epochs", 1, "--fit-batch-size", 16, "--batches", 8, "--kl-coefficient", 0.3, "--out", folder / "ppo"),
     )
     choose_shots(folder, seed)
     for arm in ARMS:
@@ -170,23 +171,26 @@ def preference(rows: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, 
 def table(results: Mapping[str, Mapping[str, Any]]) -> str:
     """Markdown: one row a model."""
     runs = list(results.values())
-    lines = ["| model | gold score | held-out people prefer it to SFT |", "| --- | ---: | ---: |"]
+    lines = [
+        "| model | gold score | more than SFT | held-out people prefer it to SFT |",
+        "| --- | ---: | ---: | ---: |",
+    ]
     for arm in ARMS:
-        mean, half = interval([statistics.fmean(r["gold"][arm]) for r in runs])
-        preferred = "-"
+        golds = [[statistics.fmean(r["gold"][which]) for which in (arm, "sft")] for r in runs]
+        cells = [shown([gold for gold, _ in golds], 3), "-", "-"]
         if arm != "sft":
-            share, wide = interval([r["preferred_to_sft"][arm] for r in runs])
-            preferred = f"{share:.1%} ± {wide:.1%}"
-        lines.append(f"| {arm} | {mean:.3f} ± {half:.3f} | {preferred} |")
+            cells[1] = shown([gold - sft for gold, sft in golds], 3)
+            cells[2] = shown([r["preferred_to_sft"][arm] for r in runs], ".1%")
+        lines.append(f"| {arm} | {' | '.join(cells)} |")
     seeds = ", ".join(str(r["seed"]) for r in runs)
     commits = ", ".join(sorted({str(r["provenance"]["commit"])[:12] for r in runs}))
-    minutes = statistics.fmean(r["seconds"] for r in runs) / 60
-    prompts = len(runs[0]["gold"]["sft"])
+    prompts, scale = len(runs[0]["gold"]["sft"]), runs[0]["scale"]
     lines += [
         "",
-        f"Means over seeds {seeds}, one answer to each of {prompts} prompts of customers that nothing was trained on; "
-        f"± is half the 95 % t-interval over seeds. {minutes:.0f} minutes a seed from nothing. Commits {commits}; made "
-        "by "
+        f"Means over seeds {seeds}, one answer to each of {prompts:,} prompts of customers that nothing was trained "
+        f"on; ± is half the 95 % t-interval over seeds. A Llama of {scale['layers']} layers of {scale['hidden']} "
+        f"units; {scale['documents']:,} documents, {scale['demonstrations']:,} demonstrations, {scale['rankings']:,} "
+        f"rankings of four answers by the oracle, {scale['answers']:,} answers of PPO. Commits {commits}; made by "
         "`python experiments/text_demo.py run` and `table` from `experiments/results/text_demo/`.",
     ]
     return "\n".join(lines) + "\n"

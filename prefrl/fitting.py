@@ -15,6 +15,7 @@ from prefrl.choice import choice_correct, choice_loss
 from prefrl.comparisons import Comparison, query_id
 from prefrl.ensemble import RewardEnsemble
 from prefrl.errors import PrefrlError
+from prefrl.measuring import reliability, share_of_first
 from prefrl.segments import collate
 
 # Christiano et al. 2017, section 2.2.3: the l2 coefficient keeps validation loss between these times training loss.
@@ -59,6 +60,7 @@ class FitReport:
     loss: float  # on the comparisons in the members' bags
     validation_loss: float  # on those outside
     accuracy: float  # share of decided comparisons outside the bags that members predict
+    calibration_error: float  # how far their confidence is from that (`measuring.reliability`)
     weight_decay: float
     seconds: float
 
@@ -69,6 +71,7 @@ class FitReport:
             "reward_loss": self.loss,
             "reward_validation_loss": self.validation_loss,
             "reward_accuracy": self.accuracy,
+            "reward_calibration_error": self.calibration_error,
             "weight_decay": self.weight_decay,
             "seconds_fitting": self.seconds,
         }
@@ -124,7 +127,7 @@ def fit(
     """
     started = time.perf_counter()
     if not comparisons:
-        return FitReport(0, math.nan, math.nan, math.nan, float(ensemble.weight_decay), 0.0)
+        return FitReport(0, math.nan, math.nan, math.nan, math.nan, float(ensemble.weight_decay), 0.0)
     segments = {s.id: s for comparison in comparisons for s in comparison.options}
     place = {segment_id: i for i, segment_id in enumerate(segments)}
     batch = collate(list(segments.values()))
@@ -182,12 +185,16 @@ def fit(
     returns = ensemble.calibrate(batch)[:, place_in]
     losses, bags = losses_of(returns, rows), bags[:, rows]
     (loss, inside), (validation_loss, outside) = _inside_outside(losses, bags, share[rows]).tolist()
-    correct = choice_correct(_absent(returns, index[rows]), mu[rows].expand_as(returns))[bags == 0]
+    outside_bags = bags == 0
+    correct = choice_correct(_absent(returns, index[rows]), mu[rows].expand_as(returns))[outside_bags]
+    preferred = torch.sigmoid(returns[..., 0] - returns[..., 1])[outside_bags]
+    answered = torch.from_numpy(share_of_first(mu[rows].numpy())).expand_as(bags)[outside_bags]
     return FitReport(
         comparisons=len(comparisons),
         loss=loss / inside if inside else math.nan,
         validation_loss=validation_loss / outside if outside else math.nan,
         accuracy=float(correct.nanmean()),
+        calibration_error=math.nan if told is not None else reliability(preferred.numpy(), answered.numpy())[1],
         weight_decay=float(ensemble.weight_decay),
         seconds=time.perf_counter() - started,
     )

@@ -98,17 +98,23 @@ class Run:
     # ---- metrics -------------------------------------------------------------------------------------------------
 
     def log(self, round_: int, metrics: Mapping[str, float]) -> None:
-        """Append one row to metrics.csv; NaN is an empty cell."""
+        """Append one row to metrics.csv; NaN is an empty cell. The columns stay those of the run's first round."""
         row = {"round": round_, **metrics, "seconds": round(self.seconds, 3)}
         path = self.folder / "metrics.csv"
         with writing(path, then=KEPT):
             new = not path.exists() or path.stat().st_size == 0
+            # A run that an older version began may lack a column that this one measures.
+            columns = list(row) if new else self._columns()
             with path.open("a", newline="") as file:
-                writer = csv.DictWriter(file, fieldnames=list(row))
+                writer = csv.DictWriter(file, fieldnames=columns, extrasaction="ignore")
                 if new:
                     writer.writeheader()
                 writer.writerow({k: "" if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()})
         self._say(row)
+
+    def _columns(self) -> list[str]:
+        with (self.folder / "metrics.csv").open(newline="") as file:
+            return next(csv.reader(file))
 
     def total(self, metric: str) -> float:
         """The sum of a metric over all rounds so far."""

@@ -118,6 +118,9 @@ def test_what_a_run_leaves(finished: Path) -> None:
     result = summary(finished)
     expected = {"task", "reward", "labels", "steps", "seed", "true_return", "random_return", "wall_seconds"}
     assert expected | {"steps_per_second", "seconds_fitting"} <= set(result)
+    assert 0 <= result["policy_accuracy"] <= 1
+    assert result["epic_distance"] is None  # a dot has no simulator
+    assert {"reward_calibration_error", "newest_accuracy", "reward_clip_correlation"} <= set(table[0])
     assert (result["task"], result["reward"], result["seed"], result["episodes"]) == ("moving-dot", "learned", 3, 20)
     assert result["steps"] == float(table[-1]["steps"]) >= 4000
     assert result["steps_per_second"] == pytest.approx(result["steps"] / result["wall_seconds"])

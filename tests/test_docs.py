@@ -100,13 +100,17 @@ def test_tables_are_what_the_data_say(monkeypatch: pytest.MonkeyPatch) -> None:
     labeling = importlib.import_module("labeling")
     if labeling.MEASUREMENTS.keys() - {"text"} <= sweeping.load("labeling").keys():
         made["labeling"] = labeling.table(sweeping.load("labeling"))
-    for name in ("overoptimization", "text_labels"):
+    for name in ("overoptimization", "text_demo", "text_labels"):
         if found := sweeping.load(name):
             made[name] = importlib.import_module(name).table(found)
         else:
             assert not (sweeping.RESULTS / f"{name}.md").exists(), f"{name}: a table without its data"
     paper = importlib.import_module("paper")
     made |= paper.tables(paper.studies())
+    monkeypatch.syspath_prepend(str(ROOT / "experiments" / "benchmarks"))
+    text_ppo = importlib.import_module("text_ppo")
+    if text_ppo.load():
+        made["text-ppo"] = text_ppo.table(text_ppo.load())
     for name, table in made.items():
         assert (sweeping.RESULTS / f"{name}.md").read_text() == table, f"{name}: make the table again"
     assert readme.filled(README) == README, "python experiments/readme.py"

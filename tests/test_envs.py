@@ -10,7 +10,8 @@ from gymnasium.utils.env_checker import check_env
 import prefrl_envs  # noqa: F401  registers the tasks
 
 MUJOCO = ("Hopper", "Walker", "Swimmer", "Cheetah", "Ant", "Reacher", "Pendulum", "DoublePendulum")
-WORLDS = (*MUJOCO, "MovingDot")
+NEW = ("HopperBackflip", "CheetahOneLeg")
+WORLDS = (*MUJOCO, *NEW, "MovingDot")
 
 
 def make(name: str, **settings: Any) -> gymnasium.Env[Any, Any]:
@@ -61,7 +62,7 @@ def test_nothing_ends_before_its_time_limit(name: str) -> None:
         assert truncated == (t == limit)
         assert np.isfinite(obs).all()
         assert np.isfinite(reward)
-    if name in ("Hopper", "Walker"):  # it has fallen by now, and goes on
+    if name in ("Hopper", "Walker", "HopperBackflip"):  # it has fallen by now, and goes on
         assert env.unwrapped.data.qpos[1] < 0.8  # type: ignore[attr-defined]
     if name == "Pendulum":
         assert abs(env.unwrapped.data.qpos[1]) > 0.2  # type: ignore[attr-defined]
@@ -78,6 +79,8 @@ def test_nothing_ends_before_its_time_limit(name: str) -> None:
         ("Reacher", 10, 2, 1.0),
         ("Pendulum", 4, 1, 3.0),
         ("DoublePendulum", 9, 1, 1.0),
+        ("HopperBackflip", 12, 3, 1.0),
+        ("CheetahOneLeg", 17, 6, 1.0),
     ],
 )
 def test_spaces(name: str, obs: int, act: int, bound: float) -> None:
@@ -93,12 +96,33 @@ def forward(d: Any, before: np.ndarray, dt: float) -> float:
     return float((d.qpos[0] - before[0]) / dt)
 
 
+def center_of_mass(d: Any) -> np.ndarray:
+    return np.asarray(d.model.body_mass @ d.xipos / d.model.body_mass.sum())
+
+
+def clearance(d: Any, *parts: str) -> float:
+    """m from the ground to the lowest end of the capsules `parts`."""
+    ends = []
+    for part in parts:
+        radius, half = d.model.geom(part).size[:2]
+        middle, axis = d.geom(part).xpos, d.geom(part).xmat.reshape(3, 3) @ [0.0, 0.0, half]
+        ends += [(middle + axis)[2] - radius, (middle - axis)[2] - radius]
+    return float(min(ends))
+
+
+def on_one_leg(d: Any, before: np.ndarray, dt: float) -> float:
+    up = clearance(d, "torso", "head", "fthigh", "fshin", "ffoot") / 0.3
+    return (1 + min(forward(d, before, dt), 3.0)) * min(max(up, 0.0), 1.0)
+
+
 # The reward of each task, written out: positions and velocities after the step, positions before it, seconds per step.
 FORMULAS = {
     "Hopper": (0.008, lambda d, before, dt: forward(d, before, dt) + 1.0 + (d.qpos[1] - 1.0)),
     "Walker": (0.008, lambda d, before, dt: forward(d, before, dt) + 1.0 + (d.qpos[1] - 2.0)),
     "Swimmer": (0.04, forward),
     "Cheetah": (0.05, forward),
+    "HopperBackflip": (0.008, lambda d, before, dt: -d.qvel[2] * max(center_of_mass(d)[2] - 0.3, 0.0)),
+    "CheetahOneLeg": (0.05, on_one_leg),
     "Ant": (0.05, lambda d, before, dt: forward(d, before, dt) + (d.qpos[2] - 1.2)),
     "Reacher": (0.02, lambda d, before, dt: -np.linalg.norm(d.body("fingertip").xpos - d.body("target").xpos)),
     "Pendulum": (0.04, lambda d, before, dt: 1.0 - d.qpos[1] ** 2),
@@ -116,7 +140,7 @@ FORMULAS = {
 }
 
 
-@pytest.mark.parametrize("name", MUJOCO)
+@pytest.mark.parametrize("name", [*MUJOCO, *NEW])
 def test_each_reward_term(name: str) -> None:
     env = make(name)
     env.action_space.seed(1)
@@ -143,6 +167,48 @@ def test_torque_costs_nothing(name: str) -> None:
     _, reward, *_ = env.step(env.action_space.high)
     dt, formula = FORMULAS[name]
     assert reward == pytest.approx(float(formula(simulator.data, before, dt)))
+
+
+def paid_at(name: str, qpos: dict[int, float], qvel: dict[int, float], *, settle: int = 0) -> tuple[float, np.ndarray]:
+    """Reward and observation of a step without torque from the first position and velocity with these changes."""
+    env = make(name)
+    simulator: Any = env.unwrapped
+    simulator.reset(seed=0)
+    position, velocity = simulator.init_qpos.copy(), simulator.init_qvel.copy()
+    position[list(qpos)], velocity[list(qvel)] = list(qpos.values()), list(qvel.values())
+    simulator.set_state(position, velocity)
+    for _ in range(settle):
+        simulator.step(np.zeros(simulator.action_space.shape))
+    obs, reward, *_ = simulator.step(np.zeros(simulator.action_space.shape))
+    env.close()
+    return float(reward), obs
+
+
+def test_a_backward_flip_is_up_and_backward() -> None:
+    x, z, pitch = range(3)
+    up, down = {z: 2.0}, {z: 0.1, pitch: -np.pi / 2}
+    assert paid_at("HopperBackflip", up, {pitch: -6.0})[0] > 4  # backward is against the pitch
+    assert paid_at("HopperBackflip", up, {pitch: 6.0})[0] < -4
+    assert paid_at("HopperBackflip", up, {x: 3.0})[0] == pytest.approx(0.0, abs=0.1)
+    assert paid_at("HopperBackflip", down, {pitch: -6.0})[0] == 0
+
+
+def test_after_a_flip_the_world_looks_as_before() -> None:
+    z, pitch = 1, 2
+    once, again = ({z: 2.0, pitch: angle} for angle in (0.4, 0.4 - 4 * np.pi))
+    seen = paid_at("HopperBackflip", once, {pitch: -6.0})[1]
+    np.testing.assert_allclose(paid_at("HopperBackflip", again, {pitch: -6.0})[1], seen, atol=1e-6)
+    assert seen[1] ** 2 + seen[2] ** 2 == pytest.approx(1.0)
+
+
+def test_only_the_hind_leg_may_touch_the_ground() -> None:
+    x, z, pitch = range(3)
+    reared = {z: 0.2, pitch: -1.0}
+    assert paid_at("CheetahOneLeg", {}, {x: 2.0}, settle=10)[0] < 0.2  # on both feet
+    assert paid_at("CheetahOneLeg", reared, {})[0] == pytest.approx(1.0, abs=0.3)
+    assert 2 < paid_at("CheetahOneLeg", reared, {x: 2.0})[0] < 3.5
+    assert paid_at("CheetahOneLeg", reared, {x: 9.0})[0] == pytest.approx(4.0)  # fast enough
+    assert paid_at("CheetahOneLeg", {pitch: np.pi}, {x: 2.0}, settle=30)[0] < 0.2  # on its back, both legs up
 
 
 def test_moving_dot_by_hand() -> None:

@@ -95,7 +95,8 @@ def outcome(folder: Path, *, true_return: bool = True) -> dict[str, Any]:
         if path.name not in ("manifest.json", "state.json") and (true_return or path.name != "segments.bin")
     }
     assert {"learner.safetensors", "learner.json", "ensemble.safetensors"} <= set(left)
-    skipped = {"seconds", "seconds_fitting"} | (set() if true_return else {"true_return", "reward_correlation"})
+    by_true_reward = {"true_return", "reward_correlation", "reward_clip_correlation", "newest_accuracy"}
+    skipped = {"seconds", "seconds_fitting"} | (set() if true_return else by_true_reward)
     with (folder / "metrics.csv").open(newline="") as file:
         left["metrics"] = [{k: v for k, v in row.items() if k not in skipped} for row in csv.DictReader(file)]
     assert [int(row["round"]) for row in left["metrics"]] == list(range(ROUNDS))

@@ -33,8 +33,14 @@ def paper(monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module("paper")
 
 
+@pytest.fixture
+def studies(paper: Any) -> Any:
+    return importlib.import_module("studies")
+
+
 def result(task: str, true_return: float, *, random: float = 100.0) -> dict[str, Any]:
     curve = {"steps": [10, 20], "true_return": [0.0, true_return], "reward_accuracy": [None, 0.75]}
+    curve["predicted_return"] = [None, 5.0]
     summary = {"task": task, "true_return": true_return, "random_return": random, "steps": 20}
     return {"config": {"commit": "abcdef" * 7}, "summary": summary, "curve": curve}
 
@@ -84,11 +90,11 @@ def test_an_ablation_is_compared_with_the_whole_method(paper: Any, tmp_path: Pat
     )
 
 
-def test_what_learned_longer_is_not_compared(paper: Any) -> None:
+def test_what_learned_longer_is_not_compared(studies: Any) -> None:
     baselines = {"hopper-true-0": result("hopper", 300.0)}
-    paper._check_steps("figure5", {"task": "hopper", "steps": 20}, baselines)
+    studies._check_steps("figure5", {"task": "hopper", "steps": 20}, baselines)
     with pytest.raises(SystemExit, match="figure5: hopper learned for 40 steps, figure2 20"):
-        paper._check_steps("figure5", {"task": "hopper", "steps": 40}, baselines)
+        studies._check_steps("figure5", {"task": "hopper", "steps": 40}, baselines)
 
 
 def test_the_plot_has_a_panel_for_each_task(paper: Any, tmp_path: Path) -> None:
@@ -97,4 +103,12 @@ def test_the_plot_has_a_panel_for_each_task(paper: Any, tmp_path: Path) -> None:
     assert [line.get_label() for line in hopper.get_lines()] == ["true reward", "700 comparisons", "random"]
     assert hopper.get_lines()[1].get_ydata().tolist() == [0.0, 300.0]
     assert [text.get_text() for text in cheetah.texts] == ["no runs yet"]
+    figure.savefig(tmp_path / "figure.png")
+
+
+def test_true_and_predicted_return_have_a_scale_each(paper: Any, tmp_path: Path) -> None:
+    figure = paper.predicted(study(paper, tmp_path, SWEEP, RETURNS))
+    hopper, _, of_hopper, _ = figure.axes  # the panels, then the second scale of each
+    assert hopper.get_lines()[0].get_ydata().tolist() == [0.0, 300.0]
+    assert of_hopper.get_lines()[0].get_ydata().tolist() == [5.0]
     figure.savefig(tmp_path / "figure.png")

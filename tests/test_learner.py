@@ -66,7 +66,8 @@ def test_the_reward_is_computed_once_a_rollout_never_once_a_step(algo: str) -> N
     """BPref does three forward passes for every step of the environment."""
     counted = Counted()
     learner(algo).learn(300, counted)  # three rollouts of 2 x 50
-    assert [tuple(batch.mask.shape) for batch in counted.batches] == [(2, 50)] * 3 + [(2, 150)]  # the last for the log
+    # The last two for the log: all steps, and the clips.
+    assert [tuple(batch.mask.shape) for batch in counted.batches] == [(2, 50)] * 3 + [(2, 150), (60, 5)]
 
 
 def test_sac_computes_rewards_once_a_minibatch() -> None:
@@ -284,6 +285,21 @@ def test_predicted_return_is_a_mean_over_episodes(corridor: Task) -> None:
     assert metrics["predicted_return"] == pytest.approx(200 / 10)  # 2 environments: 100 steps are 5 episodes of 20
     assert metrics["true_return"] == pytest.approx(20e6)
     assert math.isnan(metrics["reward_correlation"])  # nothing varies
+
+
+def test_the_policy_s_own_pairs_are_measured_by_the_true_return() -> None:
+    """A reward that is the true one puts them in order, its opposite in the opposite, and neither is learned from."""
+
+    def true(batch: SegmentBatch) -> torch.Tensor:  # of the state before the move, so not quite
+        return -batch.obs.abs().sum(dim=-1) * batch.mask
+
+    for sign, bounds in ((1.0, (0.9, 1.0)), (-1.0, (0.0, 0.1))):
+        metrics = learner("ppo").learn(400, lambda batch, sign=sign: sign * true(batch)).metrics  # type: ignore[misc]
+        assert bounds[0] <= metrics["newest_accuracy"] <= bounds[1]
+        assert sign * metrics["reward_clip_correlation"] > 0.9
+    baseline = learner("ppo").learn(400, None).metrics
+    assert math.isnan(baseline["newest_accuracy"])
+    assert math.isnan(baseline["reward_clip_correlation"])
 
 
 def test_evaluation_by_hand(corridor: Task) -> None:

@@ -190,6 +190,29 @@ def test_many_runs_make_a_table_and_mark_the_unfinished(tmp_path: Path, monkeypa
     assert "302 steps so far" in html
 
 
+def test_how_good_rewards_are(tmp_path: Path):
+    measured = {
+        "policy_accuracy": 0.81,
+        "policy_calibration_error": None,
+        "clip_correlation": 0.9,
+        "epic_distance": 0.3,
+    }
+    for seed, more in enumerate((measured, measured | {"epic_distance": 0.4})):
+        run = make_run(tmp_path / f"{seed}", seed=seed)
+        summary = json.loads((run / "summary.json").read_text())
+        (run / "summary.json").write_text(json.dumps(summary | more))
+    make_run(tmp_path / "baseline", reward="true")
+    assert Report((tmp_path,)).run() == 0
+    html = (tmp_path / "report" / "report.html").read_text()
+    (row,) = re.findall(r"<tr><td>hopper</td><td>100 labels</td>(.*?)</tr>", html.split("Is the reward any good?")[1])
+    assert re.findall(r">([^<]+)<", row) == ["2", "0.70", "-", "0.81", "-", "0.90", "0.35"]
+
+
+def test_nothing_is_said_of_rewards_that_were_not_measured(tmp_path: Path):
+    assert Report((make_run(tmp_path / "a"),)).run() == 0
+    assert "any good" not in (tmp_path / "a" / "report" / "report.html").read_text()
+
+
 def test_a_row_that_a_kill_cut_short_is_left_out(tmp_path: Path):
     run = make_run(tmp_path / "a")
     with (run / "metrics.csv").open("a") as file:

@@ -96,6 +96,16 @@ def test_metrics_are_a_row_a_round(tmp_path: Path) -> None:
     assert run.total("true_return") == -1.5
 
 
+def test_the_columns_stay_those_of_the_first_round(tmp_path: Path) -> None:
+    """A run that an older version began goes on in a newer one that measures more, or something less."""
+    run = run_in(tmp_path)
+    run.log(0, {"steps": 1.0, "old": 2.0})
+    run.log(1, {"new": 3.0, "steps": 4.0})
+    lines = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert lines[0] == "round,steps,old,seconds"
+    assert [line.split(",")[:3] for line in lines[1:]] == [["0", "1.0", "2.0"], ["1", "4.0", ""]]
+
+
 def test_rows_of_rounds_that_will_be_repeated_are_dropped(tmp_path: Path) -> None:
     saved(tmp_path, 3)
     run_in(tmp_path).log(3, {"steps": 40})  # killed before its checkpoint was written

@@ -280,7 +280,9 @@ def test_results_of_other_settings_are_never_taken_for_the_row_s(
         path.unlink()
     assert sweep(tmp_path) == 2  # nor is a run that was begun with them gone on with
     assert "runs/moving-dot-learned-0 was made with other settings" in capsys.readouterr().err
-    write(tmp_path, DOTS.replace("[settings]", "noise = 0.1\n[settings]"))  # the default, only said aloud
+    write(
+        tmp_path, DOTS.replace("[settings]", "noise = 0.1\nthreads = 2\n[settings]")
+    )  # the default said aloud, and speed
     assert sweep(tmp_path) == 0
 
 
@@ -396,10 +398,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
     return outcomes.load(folder / "results" / "dots")
 
 
-def until(condition: Callable[[], bool], *, seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
+def until(condition: Callable[[], bool]) -> None:
+    """Wait, as long as the test may take."""
     while not condition():
-        assert time.monotonic() < end
         time.sleep(0.05)
 
 
@@ -433,22 +434,22 @@ def _told(result: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_a_cluster_of_two_nodes_of_which_one_dies(tmp_path: Path) -> None:
+def test_a_cluster_of_two_nodes_of_which_one_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same file on Ray; the run of the node that was lost goes on on the other."""
     pytest.importorskip("ray")
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     from ray.cluster_utils import Cluster
 
-    write(tmp_path, "seeds = [0, 1]" + SLOW.replace("8_000", "30_000"))
+    write(tmp_path, "seeds = [0, 1]" + SLOW.replace("8_000", "12_000"))
     node = {"num_cpus": 1, "object_store_memory": 80_000_000}
-    cluster = Cluster(initialize_head=True, head_node_args=node)
+    cluster = Cluster(initialize_head=True, head_node_args=node | {"include_dashboard": False})
     try:
         second = cluster.add_node(**node)
         command = [*PREFRL, "sweep", "dots.toml", "--runs", "runs", "--cluster", cluster.address]
         with subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as process:
             runs = tmp_path / "runs"
             # Both nodes are at work, and neither is done.
-            until(lambda: len(list(runs.glob("*/checkpoints/000001"))) == 2 or process.poll() is not None)
+            until(lambda: len(list(runs.glob("*/checkpoints/000000"))) == 2 or process.poll() is not None)
             cluster.remove_node(second, allow_graceful=False)
             said, _ = process.communicate()
         assert process.returncode == 0, said

@@ -48,6 +48,8 @@ def refusal() -> Iterator[Any]:
         ("reacher", 25, 50, 0.02),
         ("pendulum", 38, 100, 0.04),
         ("double-pendulum", 30, 100, 0.05),
+        ("hopper-backflip", 60, 250, 0.008),
+        ("cheetah-one-leg", 30, 1000, 0.05),
         ("moving-dot", 15, 50, 0.1),
         ("CartPole-v1", 60, 500, 0.02),
         ("Pusher-v5", 30, 100, 0.05),

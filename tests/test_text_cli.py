@@ -364,7 +364,12 @@ def test_a_store_of_another_tokenizer_is_refused(
 def test_judges_in_the_loop(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One that does not know A from B, and one that always says the same; the agreement with gold is said first."""
     save_model(tiny(words=WORDS), tmp_path / "blind")
-    save_model(tiny(words=[*WORDS, "A", "B"], spread=6.0), tmp_path / "stubborn")
+    stubborn = tiny(words=[*WORDS, "A", "B"], spread=6.0)
+    with torch.no_grad():  # what it says depends on the last word alone, which is the template's
+        for layer in stubborn.causal.base_model.layers:
+            layer.self_attn.o_proj.weight.zero_()
+            layer.mlp.down_proj.weight.zero_()
+    save_model(stubborn, tmp_path / "stubborn")
     assert train(files, tmp_path / "run", "--labeler", f"judge:{tmp_path / 'blind'}") == 2
     assert "cannot tell ' A' from ' B' by their first token" in capsys.readouterr().err
     judge = ["--labeler", f"judge:{tmp_path / 'stubborn'}"]

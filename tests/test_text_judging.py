@@ -16,7 +16,6 @@ from prefrl.segments import Text
 from prefrl.store import PreferenceStore
 from prefrl.text.comparing import all_pairs, bradley_terry, length_controlled, outcome, win_rate
 from prefrl.text.judge import ModelLabeler, agreement, one_sided, soft_answer
-from prefrl.text.measuring import reliability
 from prefrl.text.packing import as_segment
 
 # ---- a model as labeler ----------------------------------------------------------------------------------------------
@@ -154,24 +153,3 @@ def test_a_system_that_wins_everything_has_a_score() -> None:
     rates, games = all_pairs(np.array([[3.0, 3.0], [1.0, 2.0]]))
     assert rates.tolist() == [[0.5, 1.0], [0.0, 0.5]]
     assert np.isfinite(bradley_terry(rates, games)).all()
-
-
-# ---- reliability -----------------------------------------------------------------------------------------------------
-
-
-def test_accuracy_and_calibration_by_hand() -> None:
-    """.8 sure and right twice of three times, so .13 off; of the two others .6 sure and right half the time, .1 off."""
-    preferred = np.array([0.8, 0.8, 0.2, 0.6, 0.4])
-    told = np.array([1.0, 0.0, 0.0, 1.0, 1.0])
-    accuracy, error = reliability(preferred, told, bins=5)
-    assert accuracy == pytest.approx(0.6)
-    assert error == pytest.approx(0.6 * (0.8 - 2 / 3) + 0.4 * 0.1)
-
-
-def test_ties_do_not_count_for_accuracy_and_swapping_changes_nothing() -> None:
-    rng = np.random.default_rng(0)
-    preferred, told = rng.random(50), rng.integers(0, 2, 50).astype(float)
-    assert reliability(1 - preferred, 1 - told) == pytest.approx(reliability(preferred, told))
-    accuracy, error = reliability(np.array([0.5]), np.array([0.5]))
-    assert math.isnan(accuracy)
-    assert error == 0

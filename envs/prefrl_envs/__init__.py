@@ -19,6 +19,10 @@ for _name, _steps, _settings in (
     ("DoublePendulum", 100, {}),
 ):
     gymnasium.register(id=f"prefrl/{_name}-v0", entry_point=_MUJOCO + _name, max_episode_steps=_steps, kwargs=_settings)
+for _name, _steps in (("HopperBackflip", 250), ("CheetahOneLeg", 1000)):
+    gymnasium.register(
+        id=f"prefrl/{_name}-v0", entry_point=f"prefrl_envs.new_behaviors:{_name}", max_episode_steps=_steps
+    )
 gymnasium.register(id="prefrl/MovingDot-v0", entry_point="prefrl_envs.moving_dot:MovingDot", max_episode_steps=50)
 # Ends itself after at most 48 tokens.
 gymnasium.register(id="prefrl/TinyInstruct-v0", entry_point="prefrl_envs.tiny_instruct:TokenEnv")

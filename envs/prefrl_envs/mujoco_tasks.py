@@ -19,7 +19,7 @@ from gymnasium.envs.mujoco.swimmer_v5 import SwimmerEnv
 from gymnasium.envs.mujoco.walker2d_v5 import Walker2dEnv
 
 
-class _Endless(MujocoEnv):
+class Endless(MujocoEnv):
     """Simulates, rewards and never ends; Gymnasium's class behind it supplies the model and the observation."""
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, np.float64, bool, bool, dict[str, Any]]:
@@ -35,42 +35,42 @@ class _Endless(MujocoEnv):
         raise NotImplementedError
 
 
-class Hopper(_Endless, HopperEnv):
+class Hopper(Endless, HopperEnv):
     """Run forward on one leg: velocity + 1 + (height - 1), in m/s and m."""
 
     def _reward(self, velocity: float) -> float:
         return velocity + 1.0 + float(self.data.qpos[1] - 1.0)
 
 
-class Walker(_Endless, Walker2dEnv):
+class Walker(Endless, Walker2dEnv):
     """Walk forward on two legs: velocity + 1 + (height - 2), in m/s and m."""
 
     def _reward(self, velocity: float) -> float:
         return velocity + 1.0 + float(self.data.qpos[1] - 2.0)
 
 
-class Swimmer(_Endless, SwimmerEnv):
+class Swimmer(Endless, SwimmerEnv):
     """Swim forward: velocity, in m/s."""
 
     def _reward(self, velocity: float) -> float:
         return velocity
 
 
-class Cheetah(_Endless, HalfCheetahEnv):
+class Cheetah(Endless, HalfCheetahEnv):
     """Run forward on two legs in the plane: velocity, in m/s."""
 
     def _reward(self, velocity: float) -> float:
         return velocity
 
 
-class Ant(_Endless, AntEnv):
+class Ant(Endless, AntEnv):
     """Walk forward on four legs: velocity + (height - 1.2), in m/s and m."""
 
     def _reward(self, velocity: float) -> float:
         return velocity + float(self.data.qpos[2] - 1.2)
 
 
-class Reacher(_Endless, ReacherEnv):
+class Reacher(Endless, ReacherEnv):
     """Hold the fingertip at the target: minus their distance, in m."""
 
     def _reward(self, velocity: float) -> float:
@@ -78,14 +78,14 @@ class Reacher(_Endless, ReacherEnv):
         return -float(np.linalg.norm(fingertip - target))
 
 
-class Pendulum(_Endless, InvertedPendulumEnv):
+class Pendulum(Endless, InvertedPendulumEnv):
     """Keep the pole upright: 1 - angle^2, in rad."""
 
     def _reward(self, velocity: float) -> float:
         return 1.0 - float(self.data.qpos[1]) ** 2
 
 
-class DoublePendulum(_Endless, InvertedDoublePendulumEnv):
+class DoublePendulum(Endless, InvertedDoublePendulumEnv):
     """Keep the tip of two poles, at (x, z) in m, up.
 
     10 - .01 x^2 - (z - 2)^2 - .001 v1^2 - .005 v2^2 + 10 (z - 1), with the angular velocities v in rad/s.

@@ -1,5 +1,6 @@
 """A run on a Gymnasium task."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -10,11 +11,13 @@ import torch
 
 from prefrl.commands.progress import Progress, duration, number, share
 from prefrl.commands.training import Parts, check_loop, train_on_preferences
+from prefrl.control.assessing import assess
 from prefrl.control.evaluation import evaluate
 from prefrl.control.learner import ControlLearner, LearnerConfig
 from prefrl.control.networks import MLPReward
 from prefrl.control.tasks import Task
 from prefrl.ensemble import RewardEnsemble
+from prefrl.fitting import FitConfig
 from prefrl.labelers import Recorded
 from prefrl.runs import Run
 from prefrl.store import PreferenceStore
@@ -84,6 +87,11 @@ def train(run: Run, config: dict[str, Any], progress: Progress) -> dict[str, Any
     seed = int(np.random.SeedSequence([run.seed, 2**31]).generate_state(1)[0] % 2**31)
     final = evaluate(learner, task, episodes=EVALUATION_EPISODES, seed=seed)
     random = evaluate(None, task, episodes=EVALUATION_EPISODES, seed=seed)
+    quality = assess(learner, parts.ensemble, seed=seed + 1) if config["reward"] == "learned" else {}
+    if (
+        quality and FitConfig(**config["loop"]["fit"]).loss != "choice"
+    ):  # then differences of returns claim to be no log-odds
+        quality["policy_calibration_error"] = math.nan
     return {
         "task": config["task"],
         "reward": config["reward"],
@@ -99,6 +107,7 @@ def train(run: Run, config: dict[str, Any], progress: Progress) -> dict[str, Any
         "wall_seconds": done["wall_seconds"],
         "steps_per_second": learner.steps / done["wall_seconds"],
         "seconds_fitting": run.total("seconds_fitting"),
+        **quality,
     }
 
 

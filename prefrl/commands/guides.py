@@ -44,6 +44,16 @@ _GUIDES = {
         "The pole stays up and moves little.",
         "The pole leans or falls; sooner and farther is worse.",
     ),
+    "hopper-backflip": (
+        "Which one is nearer to a backflip?",
+        "Jumps, turns over backward in the air and lands on its foot, ready for the next. More of the turn is better.",
+        "Falls on its back without a jump, turns forward, lies or rolls on the ground, stands still.",
+    ),
+    "cheetah-one-leg": (
+        "Which one runs better on its hind leg alone?",
+        "Goes to the right with its front leg off the ground all the time. Faster is better, up to a brisk run.",
+        "Sets its front leg or its body down, lies on its back, stands still or goes backward.",
+    ),
     "moving-dot": (
         "Which dot gets to the middle better?",
         "Goes straight to the cross in the middle and stays there.",

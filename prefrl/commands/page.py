@@ -45,6 +45,7 @@ def page(tasks: Sequence[tuple[str, Sequence[Group]]]) -> str:
         "t-intervals from three seeds on, and reach from the smallest to the largest of two. An open circle marks "
         "where an unfinished run stands.</p>",
         _outcomes(tasks),
+        _rewards(tasks),
     ]
     for task, groups in tasks:
         parts.append(f"<h2>{escape(task)}</h2>")
@@ -109,6 +110,39 @@ def _outcome(group: Group, groups: Sequence[Group]) -> list[str]:
         _duration(statistics.fmean(seconds)) if seconds else "-",
         f"{sum(fitting) / sum(seconds):.0%}" if fitting and sum(seconds) > 0 and not group.is_baseline else "-",
     ]
+
+
+# Measured in each round, and what the last one says; measured of the final policy.
+_OF_ROUNDS = {"Held-out answers predicted": "reward_accuracy", "Calibration error": "reward_calibration_error"}
+_OF_SUMMARY = {
+    "Own pairs predicted": "policy_accuracy",
+    "Calibration error there": "policy_calibration_error",
+    "Correlation by clip": "clip_correlation",
+    "EPIC distance": "epic_distance",
+}
+
+
+def _rewards(tasks: Sequence[tuple[str, Sequence[Group]]]) -> str:
+    """The table of how far the learned rewards can be trusted; nothing where none was measured."""
+    learned = [group for _, groups in tasks for group in groups if not group.is_baseline and group.finished]
+    rows = []
+    for group in learned:
+        last = [[y[-1] for r in group.finished if (y := r.curve(column)[1])] for column in _OF_ROUNDS.values()]
+        final = [values(group.finished, key) for key in _OF_SUMMARY.values()]
+        if any(final):
+            cells = [f"{statistics.fmean(found):.2f}" if found else "-" for found in (*last, *final)]
+            rows.append([escape(group.task), escape(group.name), str(len(group.finished)), *cells])
+    if not rows:
+        return ""
+    names = ("Task", "Reward", "n", *_OF_ROUNDS, *_OF_SUMMARY)
+    return (
+        f"<h2>Is the reward any good?</h2>{_table(names, rows, numbers=range(2, len(names)))}<p>Means over finished "
+        "runs. Held-out answers are those outside of a member's bootstrap sample, in the last round. The others are "
+        "of fresh clips of the final policy, by the true return, which never trained anything: the share of all pairs "
+        "that the reward puts in order, the expected calibration error of its confidence in them, the correlation of "
+        "predicted and true returns, and the EPIC distance (Gleave et al. 2021; 0 is the same reward but for scale and "
+        "shaping, .71 an unrelated one, 1 the opposite) on the transitions of the final policy.</p>"
+    )
 
 
 def score_of(group: Group, groups: Sequence[Group]) -> float | None:

@@ -52,12 +52,18 @@ class Panel:
     limits: tuple[float | None, float | None] = (None, None)
     percent: bool = False
     against: str = "steps"  # the column of the horizontal axis
+    apart: bool = False  # the two columns have a scale each, to the left and to the right
 
 
 PANELS = (
     Panel("True return per episode", (("true_return", ""),)),
-    Panel("Predicted return", (("predicted_return", ""),)),
-    Panel("Correlation of predicted and true reward", (("reward_correlation", ""),), (None, 1.02)),
+    # Where the two part, the policy has found a fault of the reward. Each round's reward has its own zero and unit.
+    Panel("True (left) and predicted return (right)", (("true_return", ""), ("predicted_return", "")), apart=True),
+    Panel(
+        "Correlation of predicted and true reward",
+        (("reward_correlation", "of steps"), ("reward_clip_correlation", "of clips")),
+        (None, 1.02),
+    ),
     Panel(
         "Loss of the reward model (nats)",
         (("reward_validation_loss", "held out"), ("reward_loss", "fitted")),
@@ -69,6 +75,7 @@ PANELS = (
         (None, 1.02),
         percent=True,
     ),
+    Panel("Calibration error of held-out answers", (("reward_calibration_error", ""),), (0, None)),
     Panel("Comparisons", (("labels", "answered"), ("asked", "asked")), (0, None)),
     # Gao et al. 2022: where the gold standard falls while the prediction rises, the reward is over-optimized.
     Panel(
@@ -162,6 +169,9 @@ def draw_panel(ax: Axes, groups: Sequence[Group], panel: Panel) -> None:
     shown = _concerned(groups, panel)
     colors = iter([(c, s) for s in _STYLES for c in _COLORS] * (1 + len(groups) // 24))
     looks = [(_BASELINE, (0, (4, 2))) if g.is_baseline else next(colors) for g in groups]
+    if panel.apart:
+        _draw_apart(ax, [(g, *look) for g, look in zip(groups, looks, strict=True) if g in shown], panel)
+        return
     if panel.against != "steps":
         _draw_against(ax, [(g, *look) for g, look in zip(groups, looks, strict=True) if g in shown], panel)
         return
@@ -178,14 +188,33 @@ def draw_panel(ax: Axes, groups: Sequence[Group], panel: Panel) -> None:
         keys = [Line2D([], [], color="#3a4149", linestyle=styles[i > 0], linewidth=1.6, label=name) for i, name in kept]
         ax.legend(handles=keys, loc="best")
     ax.set_title(panel.title)
+    ax.set_ylim(*panel.limits)
+    _steps_below(ax, groups)
+    if panel.percent:
+        ax.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0, decimals=0))
+
+
+def _steps_below(ax: Axes, groups: Sequence[Group]) -> None:
     text = groups[0].results[0].config.get("domain") == "text"
     ax.set_xlabel("answers" if text else "environment steps")
-    ax.set_ylim(*panel.limits)
     ax.margins(x=0.01)
     ax.xaxis.set_major_formatter(_thousands)
     ax.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(6))
-    if panel.percent:
-        ax.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0, decimals=0))
+
+
+def _draw_apart(ax: Axes, groups: Sequence[tuple[Group, str, Any]], panel: Panel) -> None:
+    """Every run's path through two columns, on a scale each."""
+    scales = (ax, ax.twinx())
+    for (column, _), scale in zip(panel.columns, scales, strict=True):
+        first = scale is ax
+        for group, color, _ in groups:
+            for result in group.results:
+                x, y = result.curve(column)
+                scale.plot(x, y, color=color, linestyle="-" if first else (0, (1.5, 1.5)), linewidth=1.4, marker=".")
+    scales[1].spines["right"].set_visible(True)
+    scales[1].grid(False)
+    ax.set_title(panel.title)
+    _steps_below(ax, [group for group, *_ in groups])
 
 
 def _draw_against(ax: Axes, groups: Sequence[tuple[Group, str, Any]], panel: Panel) -> None:

@@ -22,8 +22,9 @@ class Train:
     """Learn a task from comparisons of short clips, without ever seeing its reward."""
 
     task: tyro.conf.Positional[str]
-    """hopper, walker, swimmer, cheetah, ant, reacher, double-pendulum, pendulum, moving-dot, or any Gymnasium id with
-    vector observations and a Box or Discrete action space (Pusher-v5, module:Id-v0)."""
+    """hopper, walker, swimmer, cheetah, ant, reacher, double-pendulum, pendulum, hopper-backflip, cheetah-one-leg,
+    moving-dot, or any Gymnasium id with vector observations and a Box or Discrete action space (Pusher-v5,
+    module:Id-v0)."""
     labels: int | None = None
     """How many questions to ask in all, 700 by default. With --labels-from: how many of the recorded ones to learn
     from, the first ones asked; all by default."""

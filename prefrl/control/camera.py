@@ -34,6 +34,8 @@ _CAMERAS = {
     "prefrl/Hopper-v0": Camera(3.2, height=0.8),
     "prefrl/Walker-v0": Camera(3.4, height=0.85),
     "prefrl/Cheetah-v0": Camera(3.2, height=0.45),
+    "prefrl/HopperBackflip-v0": Camera(3.4, height=0.75),
+    "prefrl/CheetahOneLeg-v0": Camera(3.6, height=0.6),
     "prefrl/Ant-v0": Camera(5.0, elevation=-35.0, height=0.3),
     "prefrl/Swimmer-v0": Camera(5.5, elevation=-60.0),
     "prefrl/Reacher-v0": Camera(0.85, elevation=-90.0, follows=False),

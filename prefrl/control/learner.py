@@ -22,7 +22,8 @@ from prefrl.control.tasks import Task
 from prefrl.control.vector import RecordingVecEnv
 from prefrl.ensemble import RewardFn
 from prefrl.loop import Experience
-from prefrl.segments import SegmentBatch
+from prefrl.measuring import correlation, pair_accuracy
+from prefrl.segments import SegmentBatch, collate
 from prefrl.state_files import load_state, save_state
 
 Algorithm = Literal["ppo", "trpo", "sac"]
@@ -52,8 +53,8 @@ class LearnerConfig:
 
 def default_config(algo: Algorithm) -> LearnerConfig:
     """The settings that an algorithm has unless told otherwise, the same for every task."""
-    if algo == "trpo":  # Christiano et al. 2017, appendix A.1: gamma .995, lambda .97
-        return LearnerConfig(algo, learning_rate=1e-3, gamma=0.995, gae_lambda=0.97)
+    if algo == "trpo":  # the discount is shorter than the paper's .995: in short episodes that one learns slowly
+        return LearnerConfig(algo)
     if algo == "sac":
         return LearnerConfig(algo, batch_size=256, hidden=256, learning_rate=3e-4)
     return LearnerConfig(algo)
@@ -185,13 +186,21 @@ class ControlLearner:
             "true_return": float(np.mean(finished)) if finished else math.nan,
             "predicted_return": math.nan,
             "reward_correlation": math.nan,
+            "reward_clip_correlation": math.nan,
+            "newest_accuracy": math.nan,
         }
+        clips = cut(record, self.task, rng, most=self.most_clips)
         if reward is not None:
             predicted = reward(as_batch(record)).numpy().T
             episodes = max(1, int(record.first.sum()))
             metrics["predicted_return"] = float(predicted.sum()) / episodes
-            metrics["reward_correlation"] = _correlation(predicted, record.true_reward)
-        return Experience(cut(record, self.task, rng, most=self.most_clips), metrics)
+            metrics["reward_correlation"] = correlation(predicted, record.true_reward)
+            if clips:
+                paid = reward(collate(clips)).sum(dim=1).numpy()
+                true = np.array([np.sum(clip.true_reward) for clip in clips])
+                metrics["reward_clip_correlation"] = correlation(paid, true)
+                metrics["newest_accuracy"] = pair_accuracy(paid, true)
+        return Experience(clips, metrics)
 
     # ---- pay -----------------------------------------------------------------------------------------------------
 
@@ -272,10 +281,3 @@ def _moments(statistics: RunningMeanStd) -> dict[str, Any]:
 def _set_moments(statistics: RunningMeanStd, state: dict[str, Any]) -> None:
     statistics.mean, statistics.var = state["mean"].numpy(), state["var"].numpy()
     statistics.count = state["count"]
-
-
-def _correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Pearson's, over all steps; NaN where one of them is constant."""
-    if a.std() == 0 or b.std() == 0:
-        return math.nan
-    return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])

@@ -12,7 +12,7 @@ from gymnasium import spaces
 import prefrl_envs  # noqa: F401  registers the tasks
 from prefrl.errors import PrefrlError
 
-# The paper's eight, and the smallest world of all.
+# The paper's eight and its new behaviors, and the smallest world of all.
 TASKS = {
     "hopper": "prefrl/Hopper-v0",
     "walker": "prefrl/Walker-v0",
@@ -22,6 +22,8 @@ TASKS = {
     "reacher": "prefrl/Reacher-v0",
     "double-pendulum": "prefrl/DoublePendulum-v0",
     "pendulum": "prefrl/Pendulum-v0",
+    "hopper-backflip": "prefrl/HopperBackflip-v0",
+    "cheetah-one-leg": "prefrl/CheetahOneLeg-v0",
     "moving-dot": "prefrl/MovingDot-v0",
 }
 

@@ -11,6 +11,8 @@ from transformers.cache_utils import DynamicLayer
 
 from prefrl.text.models import LanguageModel
 
+DROP = 7 / 8  # finished rows are dropped when at most this share goes on: to drop any, the others' cache is copied
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Answers:
@@ -72,18 +74,22 @@ def _decode(
         cache.batch_repeat_interleave(each)
         logits, mask = logits.repeat_interleave(each, dim=0), mask.repeat_interleave(each, dim=0)
     position = mask.sum(dim=1)  # [n]  of the token to come
+    alive = torch.ones(len(rows), dtype=torch.bool)
     for t in range(tokens.shape[1]):
         check()
         scores = torch.log_softmax(logits / (temperature or 1.0), dim=-1)
         drawn = scores.argmax(dim=-1, keepdim=True) if temperature == 0 else draw(scores, generator)
-        tokens[rows, t], log_probs[rows, t] = drawn[:, 0], scores.gather(1, drawn)[:, 0]
-        lengths[rows] = t + 1
-        going = torch.nonzero(drawn[:, 0] != lm.end)[:, 0]
-        if len(going) == 0 or t + 1 == tokens.shape[1]:
+        now = rows[alive]
+        tokens[now, t], log_probs[now, t] = drawn[alive, 0], scores.gather(1, drawn)[alive, 0]
+        lengths[now] = t + 1
+        alive = alive & (drawn[:, 0] != lm.end)
+        left = int(alive.sum())
+        if left == 0 or t + 1 == tokens.shape[1]:
             return
-        if len(going) < len(rows):
+        if left <= DROP * len(rows):
+            going = torch.nonzero(alive)[:, 0]
             cache.batch_select_indices(going.to(lm.device))
-            rows, drawn, mask, position = rows[going], drawn[going], mask[going], position[going]
+            rows, drawn, mask, position, alive = (part[going] for part in (rows, drawn, mask, position, alive))
         mask = torch.cat([mask, torch.ones(len(mask), 1, dtype=torch.bool)], dim=1)
         logits = _forward(lm, drawn, mask, position[:, None], cache)
         position = position + 1
@@ -103,8 +109,9 @@ class _Roomy(DynamicLayer):
     """Keys and values with room for those to come, which are written in place instead of all being copied each time."""
 
     def __init__(self, room: int) -> None:
-        super().__init__()
-        self._room, self._whole = room, (torch.empty(0), torch.empty(0))
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._room = room
+        self._whole: tuple[Tensor, ...] = ()  # keys and values, [n, heads, room, width]
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         """[n, heads, steps, width] more of each; all of them."""
@@ -117,8 +124,9 @@ class _Roomy(DynamicLayer):
         return self._show(held + steps)
 
     def _show(self, steps: int) -> tuple[Tensor, Tensor]:
-        self.keys, self.values = (whole[:, :, :steps] for whole in self._whole)
-        return self.keys, self.values
+        keys, values = (whole[:, :, :steps] for whole in self._whole)
+        self.keys, self.values = keys, values
+        return keys, values
 
     def batch_repeat_interleave(self, repeats: int) -> None:
         """Every row `repeats` times."""

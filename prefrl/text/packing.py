@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,7 +61,8 @@ def _states(part: nn.Module, packed: Packed, tokens: Tensor) -> tuple[Tensor, Te
 
     Padding on the left is masked; padding on the right is looked at by no real token.
     """
-    cache = DynamicCache(config=part.config.get_text_config())  # type: ignore[operator,union-attr]
+    config: Any = part.config
+    cache = DynamicCache(config=config.get_text_config())
     seen = packed.real.sum(dim=1)
     padded = not bool(packed.real.all())
     first: Tensor = part(
@@ -128,8 +130,10 @@ def chosen_log_probs(head: nn.Module, states: Tensor, tokens: Tensor, temperatur
     """
 
     def chunk(part: Tensor, chosen: Tensor) -> Tensor:
-        logits: Tensor = head(part).float() / temperature
-        return logits.gather(1, chosen[:, None])[:, 0] - torch.logsumexp(logits, dim=1)
+        logits: Tensor = head(part).float()
+        if temperature != 1.0:
+            logits = logits / temperature
+        return -nn.functional.cross_entropy(logits, chosen, reduction="none")
 
     size = max(1, LOGITS // int(head.out_features))  # type: ignore[arg-type]
     if len(states) <= size:

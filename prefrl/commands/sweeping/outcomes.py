@@ -17,6 +17,7 @@ from prefrl.errors import PrefrlError
 from prefrl.files import write_atomically
 
 FORMAT = 1  # of the files; those without a number are of this one
+INCIDENTAL = {"out", "quiet", "threads", "open_window"}  # which decide over nothing that is kept
 WORKED_OUT = {"labels", "labels_from", "labeler", "clip_steps"}  # in config.json: not the option, but what came of it
 
 
@@ -79,11 +80,15 @@ def _check_same(row: Row, config: Mapping[str, Any], where: Path) -> None:
     """A name that now means something else must not bring up what it meant before."""
     before = _begun_as(config)
     if before is None:
-        raise PrefrlError(f"{where} was made by a command that this version does not know: {config.get('command')}")
+        raise PrefrlError(
+            f"{where} was made by a command that this version does not know: {config.get('command')}; remove it to run "
+            "the row anew"
+        )
+    names = [field.name for field in fields(Train) if field.name not in INCIDENTAL]
     differing = [
-        f"{field.name} {getattr(before, field.name)}, now {getattr(row.train, field.name)}"
-        for field in fields(Train)
-        if getattr(before, field.name) != getattr(row.train, field.name)
+        f"{name} {getattr(before, name)}, now {getattr(row.train, name)}"
+        for name in names
+        if getattr(before, name) != getattr(row.train, name)
     ]
     if differing:
         raise PrefrlError(
@@ -100,7 +105,7 @@ def _begun_as(config: Mapping[str, Any]) -> Train | None:
     except (ValueError, SystemExit):
         return None
     names = {field.name for field in fields(Train)} & config.keys() - WORKED_OUT
-    return replace(train, out=None, quiet=False, **{name: config[name] for name in names})
+    return replace(train, **{name: config[name] for name in names})
 
 
 def steps_done(folder: Path) -> float:

@@ -14,12 +14,12 @@ from prefrl.comparisons import Comparison
 from prefrl.ensemble import RewardEnsemble
 from prefrl.errors import PrefrlError
 from prefrl.fitting import FitConfig, fit
+from prefrl.measuring import preferences_of, reliability
 from prefrl.runs import Run, newest_checkpoint, read_config
 from prefrl.segments import collate, content_id
 from prefrl.store import PreferenceStore
 from prefrl.text.data import check_tokenizer, read_comparisons, read_demonstrations
 from prefrl.text.heads import TrunkReward
-from prefrl.text.measuring import preferences_of, reliability
 from prefrl.text.models import LanguageModel, with_lora
 
 UNIT = "fits"

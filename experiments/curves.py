@@ -1,0 +1,87 @@
+"""Learning curves of the paper's sweeps."""
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from studies import NAMES, WHOLE, Study
+
+MOST_BANDS = 4  # that can be told apart
+# Okabe and Ito's colors; the true reward is dark and dashed.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8C564B")
+DARK, PALE = "#333333", "#9aa1a9"
+
+
+def draw(
+    axis: Axes,
+    results: Sequence[Mapping[str, Any]],
+    color: str,
+    dash: str,
+    *,
+    label: str,
+    column: str = "true_return",
+    band: bool = True,
+) -> None:
+    """A column of metrics against steps: its mean over seeds, and a band from the lowest to the highest."""
+    curves = [
+        [(step, value) for step, value in zip(curve["steps"], curve[column], strict=True) if value is not None]
+        for curve in (result["curve"] for result in results)
+    ]
+    curves = [curve for curve in curves if curve]
+    if not curves:
+        return
+    last = min(curve[-1][0] for curve in curves)
+    points = np.array([step for step, _ in curves[0] if step <= last])
+    values = np.array([np.interp(points, *zip(*curve, strict=True)) for curve in curves])
+    axis.plot(points / 1e3, values.mean(0), dash, color=color, linewidth=1.6, label=label)
+    if band:
+        axis.fill_between(points / 1e3, values.min(0), values.max(0), color=color, alpha=0.15, linewidth=0)
+
+
+def panels(figure: Figure, tasks: Sequence[str]) -> Iterator[tuple[str, Axes]]:
+    """An axis for each task; then the legend of all."""
+    columns = min(4, len(tasks))
+    rows = -(-len(tasks) // columns)
+    figure.set_size_inches(3.4 * columns, 2.7 * rows + 0.5)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis, task in zip(axes, tasks, strict=False):
+        axis.set_title(task, loc="left", fontweight="bold")
+        axis.set_xlabel("thousand steps")
+        yield task, axis
+    for axis in axes[len(tasks) :]:
+        axis.remove()
+    named = {label: h for axis in figure.axes for h, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=8, frameon=False)
+
+
+def plot(study: Study, extra: Sequence[tuple[Study, str, str]], settings: Sequence[str]) -> Figure:
+    """A panel a task: curves of other studies' settings first, as (study, setting, label), then those of its own."""
+    drawn = [*extra, *((study, setting, NAMES.get(setting, setting.replace("-", " "))) for setting in settings)]
+    with matplotlib.rc_context({"axes.spines.top": False, "axes.spines.right": False, "font.size": 9}):
+        figure = Figure(layout="constrained")
+        for task, axis in panels(figure, study.grid.tasks):
+            looks = iter([(color, dash) for dash in ("-", "-.") for color in COLORS])
+            for of, setting, label in drawn:
+                color, dash = (DARK, "--") if setting == "true" else next(looks)
+                draw(axis, of.of(task, setting), color, dash, label=label, band=len(drawn) <= MOST_BANDS)
+            if random := [r["summary"]["random_return"] for of, s, _ in drawn for r in of.of(task, s)]:
+                axis.axhline(statistics.fmean(random), color=PALE, linewidth=1, linestyle=":", label="random")
+            else:
+                axis.text(0.5, 0.5, "no runs yet", transform=axis.transAxes, ha="center", color="#5a6169")
+        figure.axes[0].set_ylabel("true return while learning")
+    return figure
+
+
+def predicted(study: Study) -> Figure:
+    """True and predicted return of the whole method, on a scale each: where the two part, the reward is fooled."""
+    with matplotlib.rc_context({"axes.spines.top": False, "font.size": 9}):
+        figure = Figure(layout="constrained")
+        for task, axis in panels(figure, study.grid.tasks):
+            results = study.of(task, WHOLE)
+            draw(axis, results, DARK, "-", label="true return (left)")
+            draw(axis.twinx(), results, COLORS[1], "--", label="predicted return (right)", column="predicted_return")
+    return figure
