@@ -49,6 +49,7 @@ def pairs_ordered_alike(predicted: Tensor, true: Tensor) -> float:
     left out, and an equal prediction counts one half. NaN if no pair is left or a true return is unknown.
     """
     i, j = torch.triu_indices(true.shape[-1], true.shape[-1], offset=1)
+    predicted = predicted.detach()
     truly, said = torch.sign(true[..., i] - true[..., j]), torch.sign(predicted[..., i] - predicted[..., j])
     alike = (1.0 + truly * said) / 2
     return float(alike[truly != 0].mean())

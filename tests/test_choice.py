@@ -107,6 +107,7 @@ def test_correct_by_hand() -> None:
 def test_pairs_ordered_alike_by_hand() -> None:
     # Of 1, 2, 3 the prediction swaps the last two: (1, 2) and (1, 3) stand, (2, 3) does not.
     assert pairs_ordered_alike(double(0, 5, 4), double(1, 2, 3)) == pytest.approx(2 / 3)
+    assert pairs_ordered_alike(double(0, 5, 4).requires_grad_(), double(1, 2, 3)) == pytest.approx(2 / 3)
     # (1, 2) is predicted to be a tie and counts one half; of the two 3s nobody is better: 4 and a half of 5 pairs.
     assert pairs_ordered_alike(double(1, 1, 7, 6), double(1, 2, 3, 3)) == pytest.approx(4.5 / 5)
     assert math.isnan(pairs_ordered_alike(double(1, 2), double(3, 3)))
