@@ -173,13 +173,13 @@ def fit(
     outside_bags = bags == 0
     correct = choice_correct(_absent(returns, index), mu.expand_as(returns))[outside_bags]
     preferred = torch.sigmoid(returns[..., 0] - returns[..., 1])[outside_bags]
-    first = torch.from_numpy(share_of_first(mu.numpy())).expand_as(bags)[outside_bags]
+    answered = torch.from_numpy(share_of_first(mu.numpy())).expand_as(bags)[outside_bags]
     return FitReport(
         comparisons=len(comparisons),
         loss=loss / inside if inside else math.nan,
         validation_loss=validation_loss / outside if outside else math.nan,
         accuracy=float(correct.nanmean()),
-        calibration_error=math.nan if told is not None else reliability(preferred.numpy(), first.numpy())[1],
+        calibration_error=math.nan if told is not None else reliability(preferred.numpy(), answered.numpy())[1],
         weight_decay=float(ensemble.weight_decay),
         seconds=time.perf_counter() - started,
     )
