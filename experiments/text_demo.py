@@ -37,11 +37,11 @@ class Scale:
 
     documents: int = 20_000
     demonstrations: int = 4_000
-    prompts: int = 4_000
+    prompts: int = 12_000
     test: int = 1_000
     pretraining_epochs: int = 3
-    rankings: int = 3_000  # of four answers
-    answers: int = 40_960
+    rankings: int = 12_000  # of four answers, at most: a prompt with fewer distinct answers is not asked about
+    answers: int = 24_576
     hidden: int = 96
     layers: int = 3
 
@@ -124,8 +124,8 @@ def run(seed: int, scale: Scale, folder: Path) -> dict[str, Any]:
         *("train", "--model", folder / "sft", "--prompts", data / "train.jsonl", "--gold", GOLD),
         *("--evaluation", data / "test.jsonl", "--labels", scale.rankings, "--steps", scale.answers, "--seed", seed),
         *("--demonstrations", data / "demonstrations.jsonl", "--most-tokens", MOST_TOKENS),
-        *("--options", 4, "--upfront", 0.5, "--members", 2, "--reading", "mean", "--likelihood", 3),
-        *("--fit-epochs", 1, "--fit-batch-size", 16, "--batches", 8, "--kl-coefficient", 0.3, "--out", folder / "ppo"),
+        *("--options", 4, "--upfront", 0.9, "--reading", "mean", "--no-own-trunks", "--fit-epochs", 1),
+        *("--fit-batch-size", 16, "--batches", 8, "--kl-coefficient", 0.2, "--best-of", 0, "--out", folder / "ppo"),
     )
     choose_shots(folder, seed)
     for arm in ARMS:

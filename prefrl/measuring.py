@@ -30,7 +30,8 @@ def preferences_of(ensemble: RewardEnsemble, comparisons: Sequence[Comparison]) 
 def share_of_first(mu: np.ndarray) -> np.ndarray:
     """How much of the answers [..., K] the first of their first two options got, [...]; .5 where neither got any."""
     both = mu[..., 0] + mu[..., 1]
-    return np.divide(mu[..., 0], both, out=np.full(both.shape, 0.5), where=both > 0)
+    share: np.ndarray = np.divide(mu[..., 0], both, out=np.full(both.shape, 0.5), where=both > 0)
+    return share
 
 
 def reliability(preferred: np.ndarray, told: np.ndarray, *, bins: int = 10) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from prefrl.control.learner import ControlLearner
 from prefrl.control.tasks import Task
 from prefrl.control.vector import Record, RecordingVecEnv
 from prefrl.ensemble import RewardEnsemble
+from prefrl.labelers import true_reward
 from prefrl.measuring import canonically_shaped, correlation, epic_distance, every_pair, pair_accuracy, reliability
 from prefrl.segments import SegmentBatch, collate
 
@@ -31,7 +32,7 @@ def assess(learner: ControlLearner, ensemble: RewardEnsemble, *, seed: int) -> d
     rng = np.random.default_rng(seed)
     record = experience(learner, seed=int(rng.integers(2**31)))
     clips = cut(record, learner.task, rng, most=CLIPS)
-    true = np.array([np.sum(clip.true_reward) for clip in clips])
+    true = np.array([true_reward(clip).sum() for clip in clips])
     with torch.no_grad():
         batch = collate(clips)
         returns, paid = ensemble.returns(batch).double().numpy(), ensemble.reward(batch).sum(dim=1).double().numpy()
@@ -90,7 +91,7 @@ def _true(simulator: MujocoEnv, states: np.ndarray, actions: np.ndarray) -> np.n
     paid = np.empty((len(states), len(actions)))
     for i, state in enumerate(states):
         for j, action in enumerate(actions):
-            simulator.set_state(state[: simulator.model.nq], state[simulator.model.nq :])
+            simulator.set_state(state[: simulator.model.nq], state[simulator.model.nq :])  # type: ignore[no-untyped-call]
             paid[i, j] = simulator.step(action)[1]
     return paid
 

@@ -21,6 +21,7 @@ from prefrl.control.clips import as_batch, cut
 from prefrl.control.tasks import Task
 from prefrl.control.vector import RecordingVecEnv
 from prefrl.ensemble import RewardFn
+from prefrl.labelers import true_reward
 from prefrl.loop import Experience
 from prefrl.measuring import correlation, pair_accuracy
 from prefrl.segments import SegmentBatch, collate
@@ -197,7 +198,7 @@ class ControlLearner:
             metrics["reward_correlation"] = correlation(predicted, record.true_reward)
             if clips:
                 paid = reward(collate(clips)).sum(dim=1).numpy()
-                true = np.array([np.sum(clip.true_reward) for clip in clips])
+                true = np.array([true_reward(clip).sum() for clip in clips])
                 metrics["reward_clip_correlation"] = correlation(paid, true)
                 metrics["newest_accuracy"] = pair_accuracy(paid, true)
         return Experience(clips, metrics)
