@@ -65,16 +65,6 @@ def every_pair(returns: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.nd
     return preferred, (np.sign(true[first] - true[second]) + 1.0) / 2.0
 
 
-def pair_accuracy(predicted: np.ndarray, true: np.ndarray) -> float:
-    """Share of the pairs of different true return, [n], which predicted returns [n] put in the same order.
-
-    Equal predictions are half right; NaN where no true returns differ.
-    """
-    order = np.sign(predicted[:, None] - predicted) * np.sign(true[:, None] - true)
-    decided = true[:, None] != true
-    return float((order[decided] + 1.0).mean() / 2.0) if decided.any() else math.nan
-
-
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Pearson's, over all elements; NaN where one of them is constant."""
     if a.size == 0 or a.std() == 0 or b.std() == 0:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from worlds import clip
 
+from prefrl.choice import pairs_ordered_alike
 from prefrl.comparisons import Comparison
 from prefrl.ensemble import RewardEnsemble
 from prefrl.measuring import (
@@ -13,7 +14,6 @@ from prefrl.measuring import (
     correlation,
     epic_distance,
     every_pair,
-    pair_accuracy,
     preferences_of,
     reliability,
     share_of_first,
@@ -78,18 +78,11 @@ def test_every_pair_by_hand() -> None:
     assert every_pair(np.array([[0.0, 1e6]]), np.array([0.0, 1.0]))[0].tolist() == [pytest.approx(0.0)]
 
 
-def test_pair_accuracy_by_hand() -> None:
-    """Of (0, 1), (0, 2), (1, 2): right, wrong, tied in prediction; with a tie in truth that one does not count."""
-    assert pair_accuracy(np.array([1.0, 2.0, 2.0]), np.array([1.0, 3.0, 0.0])) == pytest.approx((1 + 0 + 0.5) / 3)
-    assert pair_accuracy(np.array([1.0, 2.0, 2.0]), np.array([1.0, 3.0, 3.0])) == 1.0
-    assert math.isnan(pair_accuracy(np.array([1.0, 2.0]), np.array([3.0, 3.0])))
-
-
-def test_pair_accuracy_is_the_one_of_every_pair() -> None:
+def test_every_pair_is_every_pair_that_is_ordered_alike() -> None:
     rng = np.random.default_rng(0)
     predicted, true = rng.normal(size=30), rng.normal(size=30)
-    assert pair_accuracy(predicted, true) == pytest.approx(reliability(*every_pair(predicted[None], true))[0])
-    assert pair_accuracy(-predicted, true) == pytest.approx(1 - pair_accuracy(predicted, true))
+    alike = pairs_ordered_alike(torch.from_numpy(predicted), torch.from_numpy(true))
+    assert alike == pytest.approx(reliability(*every_pair(predicted[None], true))[0])
 
 
 def test_correlation() -> None:

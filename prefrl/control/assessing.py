@@ -6,13 +6,14 @@ import numpy as np
 import torch
 from gymnasium.envs.mujoco import MujocoEnv
 
+from prefrl.choice import pairs_ordered_alike
 from prefrl.control.clips import cut
 from prefrl.control.learner import ControlLearner
 from prefrl.control.tasks import Task
 from prefrl.control.vector import Record, RecordingVecEnv
 from prefrl.ensemble import RewardEnsemble
 from prefrl.labelers import true_reward
-from prefrl.measuring import canonically_shaped, correlation, epic_distance, every_pair, pair_accuracy, reliability
+from prefrl.measuring import canonically_shaped, correlation, epic_distance, every_pair, reliability
 from prefrl.segments import SegmentBatch, collate
 
 ENVIRONMENTS, STEPS = 4, 1000  # of the policy acting with its noise
@@ -37,7 +38,7 @@ def assess(learner: ControlLearner, ensemble: RewardEnsemble, *, seed: int) -> d
         batch = collate(clips)
         returns, paid = ensemble.returns(batch).double().numpy(), ensemble.reward(batch).sum(dim=1).double().numpy()
     return {
-        "policy_accuracy": pair_accuracy(paid, true),
+        "policy_accuracy": pairs_ordered_alike(torch.from_numpy(paid), torch.from_numpy(true)),
         "policy_calibration_error": reliability(*every_pair(returns, true))[1],
         "clip_correlation": correlation(paid, true),
         "epic_distance": epic(record, learner.task, ensemble, gamma=learner.config.gamma, rng=rng),

@@ -16,6 +16,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 
+from prefrl.choice import pairs_ordered_alike
 from prefrl.control.buffers import PaidReplayBuffer, PaidRolloutBuffer
 from prefrl.control.clips import as_batch, cut
 from prefrl.control.tasks import Task
@@ -23,7 +24,7 @@ from prefrl.control.vector import RecordingVecEnv
 from prefrl.ensemble import RewardFn
 from prefrl.labelers import true_reward
 from prefrl.loop import Experience
-from prefrl.measuring import correlation, pair_accuracy
+from prefrl.measuring import correlation
 from prefrl.segments import SegmentBatch, collate
 from prefrl.state_files import load_state, save_state
 
@@ -200,7 +201,7 @@ class ControlLearner:
                 paid = reward(collate(clips)).sum(dim=1).numpy()
                 true = np.array([true_reward(clip).sum() for clip in clips])
                 metrics["reward_clip_correlation"] = correlation(paid, true)
-                metrics["newest_accuracy"] = pair_accuracy(paid, true)
+                metrics["newest_accuracy"] = pairs_ordered_alike(torch.from_numpy(paid), torch.from_numpy(true))
         return Experience(clips, metrics)
 
     # ---- pay -----------------------------------------------------------------------------------------------------
