@@ -40,7 +40,7 @@ class Scale:
     prompts: int = 12_000
     test: int = 1_000
     pretraining_epochs: int = 3
-    rankings: int = 12_000  # of four answers, at most: a prompt with fewer distinct answers is not asked about
+    rankings: int = 10_000  # of four answers, at most: a prompt with fewer distinct answers is not asked about
     answers: int = 24_576
     hidden: int = 96
     layers: int = 3

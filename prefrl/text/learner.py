@@ -27,6 +27,9 @@ from prefrl.text.settings import TextConfig
 from prefrl.text.supervised import Example, document_loss
 
 
+VALUED = 16  # batches of the warmup, at most, that PPO's value function begins with
+
+
 class TextLearner:
     """PPO, RLOO or DPO on a causal language model. Its steps are answers.
 
@@ -48,7 +51,6 @@ class TextLearner:
         critic_from: nn.Module | None = None,
         comparisons: Callable[[], Sequence[Comparison]] | None = None,
         documents: Sequence[Example] = (),
-        most_segments: int = 4000,
     ) -> None:
         if not prompts:
             raise PrefrlError("there are no prompts to answer; name a file with at least one")
@@ -69,7 +71,7 @@ class TextLearner:
         self._batches = 0  # learned from
         self._coefficient = config.kl_coefficient
         self._check, self._comparisons, self._documents = check, comparisons, documents
-        self._critic_from, self._most = critic_from, most_segments
+        self._critic_from = critic_from
         self._rolled: list[Acted] = []  # what was answered before learning began
         self._critic: Critic | None = None
         self._critic_optimizer: torch.optim.Optimizer | None = None
@@ -98,7 +100,7 @@ class TextLearner:
             for prompts in self._batches_of_prompts(math.ceil(steps / self.config.batch_size), rng)
         ]
         self.steps += sum(len(a.segments) for a in acted)
-        self._rolled = acted if self.config.algo == "ppo" and self._critic is None else []
+        self._rolled = acted[-VALUED:] if self.config.algo == "ppo" and self._critic is None else []
         return self._experience(acted, [])
 
     def learn(self, steps: int, reward: RewardFn | None) -> Experience:
@@ -228,8 +230,7 @@ class TextLearner:
             metrics[name] = sum(values) if name.startswith("seconds_") else float(np.mean(values))
         if "kl" in metrics:  # what predicted and true reward are drawn against
             metrics["sqrt_kl"] = math.sqrt(max(0.0, metrics["kl"]))
-        segments = [s for a in acted for s in a.segments]
-        return Experience(segments[-self._most :], metrics)
+        return Experience([s for a in acted for s in a.segments], metrics)
 
     # ---- state ---------------------------------------------------------------------------------------------------
 
