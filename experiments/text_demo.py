@@ -124,8 +124,9 @@ def run(seed: int, scale: Scale, folder: Path) -> dict[str, Any]:
         *("train", "--model", folder / "sft", "--prompts", data / "train.jsonl", "--gold", GOLD),
         *("--evaluation", data / "test.jsonl", "--labels", scale.rankings, "--steps", scale.answers, "--seed", seed),
         *("--demonstrations", data / "demonstrations.jsonl", "--most-tokens", MOST_TOKENS),
-        *("--options", 4, "--upfront", 0.9, "--reading", "mean", "--no-own-trunks", "--fit-epochs", 1),
-        *("--fit-batch-size", 16, "--batches", 8, "--kl-coefficient", 0.2, "--best-of", 0, "--out", folder / "ppo"),
+        *("--options", 4, "--upfront", 0.9, "--reading", "mean", "--likelihood", 3, "--no-own-trunks"),
+        *("--fit-epochs", 1, "--fit-batch-size", 16, "--batches", 8, "--kl-coefficient", 0.3, "--best-of", 0),
+        *("--out", folder / "ppo"),
     )
     choose_shots(folder, seed)
     for arm in ARMS:
