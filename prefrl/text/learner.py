@@ -26,7 +26,6 @@ from prefrl.text.policy import Acted, Gold, Policy, Prompt, adam, batch_parts
 from prefrl.text.settings import TextConfig
 from prefrl.text.supervised import Example, document_loss
 
-
 VALUED = 16  # batches of the warmup, at most, that PPO's value function begins with
 
 

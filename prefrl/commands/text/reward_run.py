@@ -77,8 +77,8 @@ def build_ensemble(config: dict[str, Any], lm: LanguageModel) -> RewardEnsemble:
         lm,
         members=config["members"],
         trunks=config["members"] if config["own_trunks"] else 1,
-        reading=config["reading"],
-        likelihood=config["likelihood"],
+        reading=config.get("reading", "last"),  # runs from before there was a choice read that way
+        likelihood=config.get("likelihood", 0.0),
         generator=torch.Generator().manual_seed(seed),
     )
     zero = None
