@@ -10,7 +10,7 @@ from prefrl.text.kl import best_of_n_kl
 def best_of_n(liked: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
     """Mean value of the answer that is liked best of n, over all choices of n of N answers: [P, N], [P, N] -> [P].
 
-    Unbiased for drawing n answers anew, with far less chance in it than one such draw (Nakano et al. 2021, appendix I):
+    Unbiased for drawing n answers anew, with far less chance in it than one such draw (Nakano et al. 2021):
     an answer with L others liked less and U liked no better, itself included, is the best of (C(U, n) - C(L, n)) /
     C(N, n) of the choices, which those that are liked as much share evenly.
     """
