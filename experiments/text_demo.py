@@ -37,11 +37,11 @@ class Scale:
 
     documents: int = 20_000
     demonstrations: int = 4_000
-    prompts: int = 12_000
+    prompts: int = 4_000
     test: int = 1_000
     pretraining_epochs: int = 3
-    rankings: int = 10_000  # of four answers, at most: a prompt with fewer distinct answers is not asked about
-    answers: int = 24_576
+    rankings: int = 3_000  # of four answers, at most: a prompt with fewer distinct answers is not asked about
+    answers: int = 40_960
     hidden: int = 96
     layers: int = 3
 
@@ -124,7 +124,7 @@ def run(seed: int, scale: Scale, folder: Path) -> dict[str, Any]:
         *("train", "--model", folder / "sft", "--prompts", data / "train.jsonl", "--gold", GOLD),
         *("--evaluation", data / "test.jsonl", "--labels", scale.rankings, "--steps", scale.answers, "--seed", seed),
         *("--demonstrations", data / "demonstrations.jsonl", "--most-tokens", MOST_TOKENS),
-        *("--options", 4, "--upfront", 0.9, "--reading", "mean", "--likelihood", 3, "--no-own-trunks"),
+        *("--options", 4, "--upfront", 0.5, "--members", 2, "--reading", "mean", "--likelihood", 3),
         *("--fit-epochs", 1, "--fit-batch-size", 16, "--batches", 8, "--kl-coefficient", 0.3, "--best-of", 0),
         *("--out", folder / "ppo"),
     )
@@ -190,8 +190,8 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
         "",
         f"Means over seeds {seeds}, one answer to each of {prompts:,} prompts of customers that nothing was trained "
         f"on; ± is half the 95 % t-interval over seeds. A Llama of {scale['layers']} layers of {scale['hidden']} "
-        f"units; {scale['documents']:,} documents, {scale['demonstrations']:,} demonstrations, {scale['rankings']:,} "
-        f"rankings of four answers by the oracle, {scale['answers']:,} answers of PPO. Commits {commits}; made by "
+        f"units; {scale['documents']:,} documents, {scale['demonstrations']:,} demonstrations, at most "
+        f"{scale['rankings']:,} rankings of four answers by the oracle, {scale['answers']:,} answers of PPO. Commits {commits}; made by "
         "`python experiments/text_demo.py run` and `table` from `experiments/results/text_demo/`.",
     ]
     return "\n".join(lines) + "\n"
