@@ -191,8 +191,8 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
         f"Means over seeds {seeds}, one answer to each of {prompts:,} prompts of customers that nothing was trained "
         f"on; ± is half the 95 % t-interval over seeds. A Llama of {scale['layers']} layers of {scale['hidden']} "
         f"units; {scale['documents']:,} documents, {scale['demonstrations']:,} demonstrations, at most "
-        f"{scale['rankings']:,} rankings of four answers by the oracle, {scale['answers']:,} answers of PPO. Commits {commits}; made by "
-        "`python experiments/text_demo.py run` and `table` from `experiments/results/text_demo/`.",
+        f"{scale['rankings']:,} rankings of four answers by the oracle, {scale['answers']:,} answers of PPO. Commits "
+        f"{commits}; made by `python experiments/text_demo.py run` and `table` from `experiments/results/text_demo/`.",
     ]
     return "\n".join(lines) + "\n"
 
