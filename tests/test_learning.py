@@ -47,6 +47,7 @@ def test_nothing_is_learned_from_random_answers(tmp_path: Path) -> None:
     assert sum(scores) / len(scores) < 0.3
 
 
+@pytest.mark.slow
 def test_the_opposite_is_learned_from_opposite_answers(tmp_path: Path) -> None:
     """A labeler that always answers the worse option gets a policy that flees into the corners, about -90."""
     summary = trained(tmp_path, "moving-dot", "--labels", "100", "--steps", "30000", "--oracle-mistake", "1")

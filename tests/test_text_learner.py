@@ -166,12 +166,14 @@ def test_a_reward_is_learned_and_its_negative_is_unlearned(algo: Algorithm) -> N
     assert gold_after(learner(algo), lambda batch: -likes_low(batch)) < start - 0.15
 
 
+@pytest.mark.slow
 def test_the_gold_standard_pays_where_there_is_no_reward() -> None:
     assert gold_after(learner(), None) == gold_after(learner(), likes_low)
     with pytest.raises(PrefrlError, match="no gold standard"):
         learner(gold=lambda prompt, answer: math.nan).learn(32, None)
 
 
+@pytest.mark.slow
 def test_a_high_price_of_kl_holds_the_policy_to_its_reference() -> None:
     free, held = (learner(kl_coefficient=beta) for beta in (0.0, 2.0))
     moved = [trained.learn(960, likes_low).metrics["kl"] for trained in (free, held)]
@@ -212,6 +214,7 @@ def test_dpo_learns_from_comparisons_without_a_reward() -> None:
         learner("dpo")
 
 
+@pytest.mark.slow
 def test_documents_are_kept_in_mind() -> None:
     """PPO-ptx: the policy still models the documents, at the price of some reward."""
     from prefrl.text.supervised import mean_loss
