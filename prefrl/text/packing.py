@@ -45,13 +45,8 @@ def states_before(part: nn.Module, packed: Packed) -> Tensor:
     return torch.cat([first, later], dim=1)
 
 
-def states_after(part: nn.Module, packed: Packed) -> Tensor:
-    """[B, L, H] hidden states of a trunk, each with an answer's token read."""
-    return _states(part, packed, packed.act)[1]
-
-
 def states_around(part: nn.Module, packed: Packed) -> tuple[Tensor, Tensor]:
-    """Both of `states_before` and `states_after`, in one reading."""
+    """[B, L, H] hidden states of a trunk before each of an answer's tokens, and after it, in one reading."""
     first, later = _states(part, packed, packed.act)
     return torch.cat([first, later[:, :-1]], dim=1), later
 
