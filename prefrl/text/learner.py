@@ -15,6 +15,7 @@ from prefrl.comparisons import Comparison
 from prefrl.ensemble import RewardFn
 from prefrl.errors import PrefrlError
 from prefrl.loop import Experience
+from prefrl.measuring import correlation
 from prefrl.segments import collate
 from prefrl.state_files import load_state, save_state
 from prefrl.text.advantages import end_penalty
@@ -192,7 +193,7 @@ class TextLearner:
         return {
             "predicted_return_std": float(predicted.std(correction=0)),
             "true_return_std": float(gold.std(correction=0)),
-            "reward_correlation": _correlation(predicted, gold),
+            "reward_correlation": correlation(predicted.numpy(), gold.numpy()),
             "newest_accuracy": pairs_ordered_alike(
                 predicted.view(-1, self.config.answers), gold.view(-1, self.config.answers)
             ),
@@ -264,10 +265,3 @@ class TextLearner:
             assert self._critic_optimizer is not None
             self._critic.load_state_dict(state["critic"])
             self._critic_optimizer.load_state_dict(state["critic_optimizer"])
-
-
-def _correlation(a: Tensor, b: Tensor) -> float:
-    """Pearson's; NaN where one of them is constant or unknown."""
-    if bool(b.isnan().any()) or float(a.std(correction=0)) == 0 or float(b.std(correction=0)) == 0:
-        return math.nan
-    return float(torch.corrcoef(torch.stack([a, b]))[0, 1])
