@@ -43,9 +43,7 @@ class Oracle:
     mistake: float = 0.0  # chance to answer another option
     skip: float = 0.0  # cannot tell if no option returns this share of the margin
     equal: float = 0.0  # options this close to the best, as a share of the margin, are equally good
-    tells_returns: bool = (
-        False  # tell the true return of each option, too (Christiano et al. 2017, section 3.3, "target")
-    )
+    tells_returns: bool = False  # each option's, beside the answer (Christiano et al. 2017, section 3.3, "target")
 
     def __post_init__(self) -> None:
         for name, good, rule in (

@@ -88,9 +88,8 @@ def train(run: Run, config: dict[str, Any], progress: Progress) -> dict[str, Any
     final = evaluate(learner, task, episodes=EVALUATION_EPISODES, seed=seed)
     random = evaluate(None, task, episodes=EVALUATION_EPISODES, seed=seed)
     quality = assess(learner, parts.ensemble, seed=seed + 1) if config["reward"] == "learned" else {}
-    if (
-        quality and FitConfig(**config["loop"]["fit"]).loss != "choice"
-    ):  # then differences of returns claim to be no log-odds
+    # Fitted to returns, the differences of the reward's claim to be no log-odds.
+    if quality and FitConfig(**config["loop"]["fit"]).loss != "choice":
         quality["policy_calibration_error"] = math.nan
     return {
         "task": config["task"],

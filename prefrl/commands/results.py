@@ -27,9 +27,8 @@ class Result:
     config: Mapping[str, Any]
     summary: Mapping[str, Any] | None  # None: unfinished
     metrics: Mapping[str, Sequence[float]]  # column -> one number a round, NaN where nothing was measured
-    best_of: Mapping[str, Sequence[float]] = field(
-        default_factory=dict
-    )  # the same by rising n of best-of-n, and `_std`
+    # The same by rising n of best-of-n, and `_std`.
+    best_of: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     @property
     def settings(self) -> dict[str, Any]:
