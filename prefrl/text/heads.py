@@ -27,7 +27,7 @@ class TrunkReward(nn.Module):
     Where `reading` is "mean", the head is read at every token of the answer, and the reward is the mean: more of a
     small trunk's states have a say. With a `likelihood` above 0 a member keeps its trunk's layer over the vocabulary,
     and an answer earns that many log-odds for each nat of its mean log-probability per token besides (the
-    length-normalized reward of SimPO, Meng et al. 2024, equation 4): a trunk that learned from demonstrations begins
+    length-normalized reward of SimPO, Meng et al. 2024): a trunk that learned from demonstrations begins
     with an opinion of answers, of which the state at the last token of a small one holds next to nothing.
     """
 
