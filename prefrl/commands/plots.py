@@ -58,7 +58,11 @@ class Panel:
 PANELS = (
     Panel("True return per episode", (("true_return", ""),)),
     # Where the two part, the policy has found a fault of the reward. Each round's reward has its own zero and unit.
-    Panel("True (left) and predicted return (right)", (("true_return", ""), ("predicted_return", "")), apart=True),
+    Panel(
+        "True and predicted return",
+        (("true_return", "true, left"), ("predicted_return", "predicted, right")),
+        apart=True,
+    ),
     Panel(
         "Correlation of predicted and true reward",
         (("reward_correlation", "of steps"), ("reward_clip_correlation", "of clips")),
@@ -83,7 +87,7 @@ PANELS = (
         (("true_return", "gold"), ("predicted_return", "predicted")),
         against="sqrt_kl",
     ),
-    Panel("Divergence from the reference (nats an answer)", (("kl", ""),)),
+    Panel("Divergence (nats an answer)", (("kl", ""),)),
 )
 
 
@@ -213,6 +217,14 @@ def _draw_apart(ax: Axes, groups: Sequence[tuple[Group, str, Any]], panel: Panel
                 scale.plot(x, y, color=color, linestyle="-" if first else (0, (1.5, 1.5)), linewidth=1.4, marker=".")
     scales[1].spines["right"].set_visible(True)
     scales[1].grid(False)
+    styles: tuple[Any, ...] = ("-", (0, (1.5, 1.5)))
+    scales[1].legend(
+        handles=[
+            Line2D([], [], color="#3a4149", linestyle=s, label=n)
+            for (_, n), s in zip(panel.columns, styles, strict=True)
+        ],
+        loc="best",
+    )
     ax.set_title(panel.title)
     _steps_below(ax, [group for group, *_ in groups])
 
