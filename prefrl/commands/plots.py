@@ -218,12 +218,15 @@ def _draw_apart(ax: Axes, groups: Sequence[tuple[Group, str, Any]], panel: Panel
     scales[1].spines["right"].set_visible(True)
     scales[1].grid(False)
     styles: tuple[Any, ...] = ("-", (0, (1.5, 1.5)))
+    # Each scale knows nothing of the other's lines, so what is said may lie over one: it has a ground of its own.
     scales[1].legend(
         handles=[
             Line2D([], [], color="#3a4149", linestyle=s, label=n)
             for (_, n), s in zip(panel.columns, styles, strict=True)
         ],
         loc="best",
+        frameon=True,
+        edgecolor="white",
     )
     ax.set_title(panel.title)
     _steps_below(ax, [group for group, *_ in groups])
