@@ -443,6 +443,10 @@ def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
 
 
+def heed(number: signal.Signals) -> None:
+    signal.signal(number, signal.SIG_DFL)
+
+
 def wait_for(there: Callable[[], bool], process: subprocess.Popen[str]) -> None:
     while not there():
         assert process.poll() is None, process.communicate()
@@ -506,12 +510,38 @@ def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
 
 
 def test_a_signal_while_it_starts_is_no_traceback(tmp_path: Path) -> None:
-    with started(tmp_path / "run", *TINY) as process:
+    command = [*PREFRL, "train", "moving-dot", "--out", str(tmp_path / "run"), *TINY]
+    # SIGINT is ignored from birth where the tests themselves run in the background of a script.
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, preexec_fn=lambda: heed(signal.SIGINT)
+    ) as process:
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert process.returncode in (75, 130, -signal.SIGINT)
     assert "Traceback" not in err or process.returncode == -signal.SIGINT  # before our first line ran
+
+
+def test_a_signal_during_an_import_is_not_swallowed(tmp_path: Path) -> None:
+    """Some modules catch all that is raised while they import another."""
+    (tmp_path / "swallowing.py").write_text(
+        "try:\n    import interrupting\nexcept BaseException as error:\n    print('swallowed', repr(error))\n"
+    )
+    (tmp_path / "interrupting.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    code = (
+        "import sys, prefrl.commands.doctor as doctor\nfrom prefrl.commands import main\n"
+        "def run(self):\n    import swallowing\n    return 0\n"
+        "doctor.Doctor.run = run\nsys.exit(main(['doctor']))"
+    )
+    environment = {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join([str(tmp_path), ENVIRONMENT.get("PYTHONPATH", "")])}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=environment,
+        preexec_fn=lambda: heed(signal.SIGINT),
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "prefrl: stopped\n")
 
 
 # ---- people ----------------------------------------------------------------------------------------------------------

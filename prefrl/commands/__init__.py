@@ -2,8 +2,11 @@
 
 import errno
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 from typing import Annotated
 
 import tyro
@@ -32,8 +35,39 @@ Verb = (
 )
 
 
+def _interrupted(_: int, frame: FrameType | None) -> None:
+    """Ctrl-C raises KeyboardInterrupt, but while a module is imported it ends the process at once.
+
+    Raised there it may be swallowed, or leave half a module behind: both were seen, in NumPy and in pybind11.
+    """
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            os.write(2, b"prefrl: stopped\n")
+            os._exit(130)
+        frame = frame.f_back
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C stop imports, too; where SIGINT is ignored, as in a background job of a script, it stays ignored."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, _interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb. Exit codes: 0 done, 2 the user can mend it, 75 interrupted and resumable."""
+    with _interruptible():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         verb = tyro.cli(
             Verb,
