@@ -39,13 +39,13 @@ SMOOTH = 9  # batches in a moving mean
 class Scale:
     """How much of everything."""
 
-    labels: tuple[int, ...] = (250, 1000, 4000)
-    answers: int = 40_960  # that the policy learns from
+    labels: tuple[int, ...] = (250, 2000)
+    answers: int = 20_480  # that the policy learns from
     kl_coefficient: float = 0.0
     prompts: int = 200  # of best-of-n
     most: int = 64
     reading: str = "mean"
-    likelihood: float = 3.0
+    likelihood: float = 0.0  # what is fitted to comparisons alone, without the supervised model's own opinion
 
 
 QUICK = Scale((100, 200), 4096, 0.0, 10, 8)
@@ -174,10 +174,11 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
     commits = ", ".join(sorted({str(r["provenance"]["commit"])[:12] for r in runs}))
     lines += [
         "",
-        f"PPO with a KL coefficient of {scale['kl_coefficient']:g} on a reward model that stays as it is, "
-        f"{scale['answers']:,} answers; best of {scale['most']} on {scale['prompts']} prompts of customers that "
-        "nothing was trained on. Gold and predicted reward in standard deviations of the supervised model's answers "
-        f"above their mean; moving means over {SMOOTH} batches of 256; divergence in nats an answer. Means ± half the "
+        f"PPO with a KL coefficient of {scale['kl_coefficient']:g} on a reward model that stays as it is "
+        f"(read as `--reading {scale['reading']} --likelihood {scale['likelihood']:g}`), {scale['answers']:,} answers; "
+        f"best of {scale['most']} on {scale['prompts']} prompts of customers that nothing was trained on. Gold "
+        "and predicted reward in standard deviations of the supervised model's answers above their mean; "
+        f"moving means over {SMOOTH} batches of 256; divergence in nats an answer. Means ± half the "
         f"95 % t-interval over seeds {seeds}. Commits {commits}; made by "
         "`python experiments/overoptimization.py run` and `table` from `experiments/results/overoptimization/`.",
     ]

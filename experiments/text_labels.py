@@ -51,14 +51,14 @@ EACH = 4  # answers to a prompt
 class Scale:
     """How much of everything."""
 
-    prompts: int = 3000  # whose answers are asked about
+    prompts: int = 2000  # whose answers are asked about
     held_out: int = 500  # whose answers accuracy is measured on
-    labels: tuple[int, ...] = (250, 500, 1000, 2000, 4000)
+    labels: tuple[int, ...] = (250, 500, 1000, 2000)
     candidates: int = 4  # for each question that is asked
     epochs: int = 3
     members: int = 3
     reading: str = "mean"
-    likelihood: float = 3.0
+    likelihood: float = 0.0  # what is fitted to comparisons alone, without the supervised model's own opinion
 
 
 QUICK = Scale(40, 20, (20, 40), 4, 1, 2)
@@ -159,7 +159,8 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
         "",
         f"Pairs of four answers to each of {scale['held_out']} prompts of customers that nothing was trained on: share "
         "that the reward model orders as the gold score does, by how the questions were chosen. Answers are those of "
-        f"the supervised model to {scale['prompts']:,} prompts, labels of fifteen simulated people, "
+        f"the supervised model to {scale['prompts']:,} prompts, labels of fifteen simulated people, a reward of "
+        f"{scale['members']} members read as `--reading {scale['reading']} --likelihood {scale['likelihood']:g}`, "
         f"{scale['candidates']} candidates a question, the first {scale['labels'][0]} uniform for all. Means ± half "
         f"the 95 % t-interval over seeds {seeds}. Commits {commits}; made by `python experiments/text_labels.py run` "
         "and `table` from `experiments/results/text_labels/`.",
