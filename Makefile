@@ -17,8 +17,9 @@ demo: .venv/installed
 demo-text: .venv/installed-text
 	@$(BIN)/python experiments/text_demo.py run 0
 
+# A process for each of two processors; the tests of a file stay together, because they share what is costly to make.
 test: lint
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 test-slow: .venv/installed-dev
 	$(BIN)/pytest -m slow

@@ -33,7 +33,8 @@ def test_the_table_of_labels(experiment: Any) -> None:
         f"{rule}-{seed}": {
             "rule": rule,
             "seed": seed,
-            "scale": {"labels": [100, 200], "held_out": 5, "prompts": 9, "candidates": 4},
+            "scale": {"labels": [100, 200], "held_out": 5, "prompts": 9, "candidates": 4}
+            | {"members": 3, "reading": "mean", "likelihood": 0.0},
             "rows": [{"labels": 100, "accuracy": 0.5}, {"labels": 200, "accuracy": 0.7 + 0.1 * (rule != "uniform")}],
             "provenance": {"commit": "abc"},
         }
