@@ -68,13 +68,19 @@ class RewardEnsemble(nn.Module):
         """Make each member's reward have mean 0 and standard deviation 1 over the credited steps of `batch`.
 
         A member that is constant there keeps its scale. Where there are segments whose reward is to be 0, the mean is
-        taken over those. Returns what `returns(batch)` would, [E, B].
+        taken over those. Where segments differ in how many steps are credited, as where episodes end by themselves,
+        comparisons have told what a step more is worth, and the reward keeps its zero: moved to the mean it would pay
+        for an early end. Returns what `returns(batch)` would, [E, B].
         """
-        rewards = self._in_pieces(batch)
-        credited = rewards[:, self.credited(batch)]  # [E, steps]
-        std = credited.std(dim=1, correction=0)
-        at_zero = credited if self.zero is None else self._in_pieces(self.zero)[:, self.credited(self.zero)]
-        self.shift.copy_(at_zero.mean(dim=1))
+        rewards, credited = self._in_pieces(batch), self.credited(batch)
+        std = rewards[:, credited].std(dim=1, correction=0)
+        lengths = credited.sum(dim=1)
+        if self.zero is not None:
+            self.shift.copy_(self._in_pieces(self.zero)[:, self.credited(self.zero)].mean(dim=1))
+        elif bool((lengths == lengths[:1]).all()):
+            self.shift.copy_(rewards[:, credited].mean(dim=1))
+        else:
+            self.shift.zero_()
         self.scale.copy_(torch.where(std > 1e-6, std, torch.ones_like(std)))
         self.fitted.fill_(True)
         return rewards.sum(dim=-1)

@@ -75,14 +75,35 @@ def test_last_step_credit_lands_on_the_last_real_step() -> None:
 
 def test_calibration_by_hand() -> None:
     ensemble = RewardEnsemble(Known(2), credit="each_step")
-    returns = ensemble.calibrate(BATCH)
-    assert returns.tolist() == [[6, 5], [15, 11]]
+    batch = collate([segment(1, 2), segment(3, 5)])
+    returns = ensemble.calibrate(batch)
+    assert returns.tolist() == [[3, 8], [8, 18]]
     # Member 0: 1, 2, 3, 5: mean 11/4, variance 39/4 - 121/16 = 35/16. Member 1 is 2x + 1: mean 13/2, variance 35/4.
     assert ensemble.shift.tolist() == pytest.approx([2.75, 6.5])
     assert ensemble.scale.tolist() == pytest.approx([(35 / 16) ** 0.5, (35 / 4) ** 0.5])
     assert bool(ensemble.fitted)
-    assert ensemble.reward(BATCH)[0].tolist() == pytest.approx([(x - 2.75) / (35 / 16) ** 0.5 for x in (1, 2, 3)])
-    assert ensemble.returns(BATCH).tolist() == [[6, 5], [15, 11]]  # the choice model's scale stays
+    assert ensemble.reward(batch)[0].tolist() == pytest.approx([(x - 2.75) / (35 / 16) ** 0.5 for x in (1, 2)])
+    assert ensemble.returns(batch).tolist() == [[3, 8], [8, 18]]  # the choice model's scale stays
+
+
+def test_a_reward_keeps_its_zero_where_segments_end_early() -> None:
+    """Comparisons of a long and a short one have told what a step more is worth; a mean of 0 would unsay it."""
+    ensemble = RewardEnsemble(Known(2), credit="each_step")
+    ensemble.calibrate(BATCH)  # three steps and one
+    assert ensemble.shift.tolist() == [0, 0]
+    assert ensemble.scale.tolist() == pytest.approx([(35 / 16) ** 0.5, (35 / 4) ** 0.5])
+    assert (ensemble.reward(BATCH)[BATCH.mask] > 0).all()  # as before, so that an episode's end is no relief
+    # Once all are equally long nothing tells the zero, and it is the mean.
+    ensemble.calibrate(collate([segment(1, 2), segment(3, 5)]))
+    assert ensemble.shift.tolist() == pytest.approx([2.75, 6.5])
+
+
+@pytest.mark.parametrize("worth", [1, -1])
+def test_a_step_more_is_paid_what_it_was_learned_to_be_worth(worth: int) -> None:
+    ensemble = RewardEnsemble(Known(1), credit="each_step")
+    batch = collate([segment(worth, worth, worth), segment(worth)])
+    ensemble.calibrate(batch)
+    assert ensemble.reward(batch).sum(dim=1).tolist() == [3 * worth, worth]
 
 
 @pytest.mark.parametrize("credit", ["each_step", "last_step"])
@@ -91,7 +112,7 @@ def test_bug_3_each_member_is_normalized_by_itself(credit: Credit) -> None:
     ensemble = RewardEnsemble(MLP(3), credit=credit)
     with torch.no_grad():
         ensemble.net.second[1] *= 100.0  # type: ignore[index, operator]
-    batch = collate([random_segment(1 + i % 5, i % 3, i) for i in range(40)])
+    batch = collate([random_segment(3, i % 3, i) for i in range(40)])
     ensemble.calibrate(batch)
     rewards = (ensemble(batch) - ensemble.shift[:, None, None]) / ensemble.scale[:, None, None]
     credited = rewards[:, ensemble.credited(batch)]
@@ -102,7 +123,7 @@ def test_bug_3_each_member_is_normalized_by_itself(credit: Credit) -> None:
 
 def test_a_constant_member_keeps_its_scale() -> None:
     ensemble = RewardEnsemble(Known(1), credit="each_step")
-    ensemble.calibrate(collate([segment(2, 2), segment(2)]))
+    ensemble.calibrate(collate([segment(2, 2), segment(2, 2)]))
     assert (ensemble.shift.tolist(), ensemble.scale.tolist()) == ([2], [1])
     assert ensemble.reward(BATCH).tolist() == [[-1, 0, 1], [3, 0, 0]]
 
