@@ -142,7 +142,11 @@ def _labeled(folder: Path, command: list[str]) -> tuple[dict[str, float], dict[s
         while not (folder / "preferences.db").exists():
             assert training.poll() is None, f"training ended: see {log.name}"
             time.sleep(0.2)
-        found = label_by_keys(folder)
+        try:
+            found = label_by_keys(folder)
+        except BaseException:
+            training.terminate()  # it would wait for answers, and we for it
+            raise
         assert training.wait() == 0, f"training failed: see {log.name}"
     return found, json.loads((folder / "summary.json").read_text())
 

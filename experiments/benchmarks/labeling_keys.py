@@ -71,7 +71,10 @@ def label_by_keys(folder: Path) -> dict[str, float]:
     sitting.__init__ = init  # type: ignore[method-assign]
     window.render = render
     started = time.perf_counter()
-    Label(folder, name="oracle-at-the-keys", repeats=0.0, catches=0.0).run()
+    try:
+        Label(folder, name="oracle-at-the-keys", repeats=0.0, catches=0.0).run()
+    finally:
+        sitting.__init__, window.render = original_init, original  # type: ignore[method-assign]
     seconds = time.perf_counter() - started
     return {
         "answers": opened[0].session.given,
