@@ -50,12 +50,16 @@ def figure2(study: Study) -> str:
         f"| task | steps | random | true reward | {' | '.join(f'{int(s):,}' for s in settings)} | n |",
         "| --- |" + " ---: |" * (len(settings) + 4),
     ]
+    absent = []
     for task in study.grid.tasks:
         runs = [result["summary"] for setting in study.grid.settings for result in study.of(task, setting)]
+        if not runs:
+            absent.append(task)
+            continue
         true = [summary["true_return"] for summary in study.true(task)]
         digits = 0 if true and abs(statistics.fmean(true)) >= 100 else 2
-        random = shown([statistics.fmean(s["random_return"] for s in runs)], digits) if runs else "-"
-        steps = f"{max(s['steps'] for s in runs):,}" if runs else "-"
+        random = shown([statistics.fmean(s["random_return"] for s in runs)], digits)
+        steps = f"{max(s['steps'] for s in runs):,}"
         cells = [shown(study.scores(task, setting), 2) for setting in settings]
         counts = [len(true), *(len(study.of(task, setting)) for setting in settings)]
         lines.append(f"| {task} | {steps} | {random} | {shown(true, digits)} | {' | '.join(cells)} | {_n(counts)} |")
@@ -67,7 +71,8 @@ def figure2(study: Study) -> str:
         lines,
         study,
         "Right of the true reward, which shows returns, are normalized scores by number of comparisons: (return - "
-        "random) / (mean return on the true reward - random).",
+        "random) / (mean return on the true reward - random)."
+        + (f" Not run yet: {', '.join(absent)}." if absent else ""),
         "figure2",
     )
 
