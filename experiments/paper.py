@@ -3,6 +3,7 @@
 prefrl sweep experiments/figure2.toml   # eight tasks x true reward, 350, 700, 1,400 comparisons
 prefrl sweep experiments/figure5.toml   # ablations; they are compared with figure2's runs
 prefrl sweep experiments/beyond.toml    # acquisition, label errors, labels up front
+prefrl sweep experiments/v5.toml        # Gymnasium's own tasks, beside the only public numbers on them
 python experiments/paper.py             # experiments/results/figure2.md, figure2.png, figure5.md, ...; predicted.png
 """
 
@@ -24,6 +25,17 @@ CLAIMS = {
     "no-online-queries": "worse",
     "no-segments": "worse",
     "target": "worse",
+}
+
+# Mean returns of PPO on the true reward and on 10,000 comparisons made beforehand from checkpoints of experts, five
+# seeds each: multi-type-feedback (ICLR 2025), notebook Generate_rliable_reward_plots, cell 12.
+PUBLISHED = {
+    "HalfCheetah-v5": (5186, 3860),
+    "Walker2d-v5": (4353, 1505),
+    "Swimmer-v5": (330, 135),
+    "Ant-v5": (4030, 1432),
+    "Hopper-v5": (3294, 2007),
+    "Humanoid-v5": (5818, 5027),
 }
 
 
@@ -74,6 +86,36 @@ def figure2(study: Study) -> str:
         "random) / (mean return on the true reward - random)."
         + (f" Not run yet: {', '.join(absent)}." if absent else ""),
         "figure2",
+    )
+
+
+def early_ends(study: Study) -> str:
+    """Markdown: Gymnasium's own tasks, by the share of the true reward's return, as the public numbers are given."""
+    lines = [
+        "| task | true reward | 1,400 comparisons | share | public: true reward | 10,000 comparisons | share | n |",
+        "| --- |" + " ---: |" * 7,
+    ]
+    strata, public = [], []
+    for task in study.grid.tasks:
+        true = [summary["true_return"] for summary in study.true(task)]
+        learned = [result["summary"]["true_return"] for result in study.of(task, "1400")]
+        if not true or not learned:
+            continue
+        shares = [value / statistics.fmean(true) for value in learned]
+        theirs = PUBLISHED[task]
+        strata.append(shares)
+        public.append(theirs[1] / theirs[0])
+        cells = [shown(true, 0), shown(learned, 0), shown(shares, 2), f"{theirs[0]:,}", f"{theirs[1]:,}"]
+        lines.append(f"| {task} | {' | '.join(cells)} | {public[-1]:.2f} | {_n([len(true), len(learned)])} |")
+    share = _estimate(strata, mean)
+    if public:
+        lines.append(f"| **mean** | | | {share} | | | {statistics.fmean(public):.2f} | {len(public)} tasks |")
+    return _with_caption(
+        lines,
+        study,
+        "Share: return / mean return on the true reward. The public numbers are of PPO on comparisons made beforehand "
+        "from checkpoints of experts (multi-type-feedback, ICLR 2025), five seeds.",
+        "v5",
     )
 
 
@@ -160,7 +202,9 @@ def tables(found: Mapping[str, Study]) -> dict[str, str]:
     """Markdown of every study that has results."""
     whole = found["figure2"]
     made = {"figure2": figure2(whole)} if whole.results else {}
-    return made | {n: effects(s, whole, n) for n, s in found.items() if n != "figure2" and s.results}
+    if "v5" in found:
+        made["v5"] = early_ends(found["v5"])
+    return made | {n: effects(s, whole, n) for n, s in found.items() if n not in ("figure2", "v5") and s.results}
 
 
 if __name__ == "__main__":
@@ -168,8 +212,9 @@ if __name__ == "__main__":
     for name, text in tables(found).items():
         (RESULTS / f"{name}.md").write_text(text)
         whole, study = found["figure2"], found[name]
-        others = [(whole, "true", NAMES["true"]), (whole, WHOLE, NAMES[WHOLE])] if study is not whole else []
+        alone = name in ("figure2", "v5")  # whose baselines are its own
+        others = [] if alone else [(whole, "true", NAMES["true"]), (whole, WHOLE, NAMES[WHOLE])]
         order = sorted(study.grid.settings, key=lambda s: (s != "true", float(s) if s.isdigit() else 0))
-        plot(study, others, order if study is whole else study.grid.settings).savefig(RESULTS / f"{name}.png", dpi=130)
+        plot(study, others, order if alone else study.grid.settings).savefig(RESULTS / f"{name}.png", dpi=130)
         print(f"{text}\n")
     predicted(found["figure2"]).savefig(RESULTS / "predicted.png", dpi=130)

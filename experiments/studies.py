@@ -54,6 +54,8 @@ def studies() -> dict[str, Study]:
         for result in results.values():
             _check_steps(name, result["summary"], baselines)
         found[name] = Study(grid(name), results, baselines, sweep)
+    if results := load("v5"):
+        found["v5"] = Study(grid("v5"), results, results, grid("v5"))
     return found
 
 

@@ -64,11 +64,23 @@ def test_figure_2_with_runs_missing(paper: Any, tmp_path: Path) -> None:
     assert lines[0] == "| task | steps | random | true reward | 700 | 1,400 | n |"
     # Half the t-interval of two values is 12.706 times half their distance.
     assert lines[2] == "| hopper | 20 | 100 | 300 ± 1,271 | 1.00 ± 1.27 | - | 0-2 |"
-    assert lines[3] == "| cheetah | - | - | - | - | - | 0 |"
-    assert lines[4] == "| **mean** | | | | 1.00 [0.90, 1.10] | - | 0-1 tasks |"
-    assert lines[5] == "| **mean, each at most 1** | | | | 0.95 [0.90, 1.00] | - | 0-1 tasks |"
-    assert lines[6] == "| **interquartile mean** | | | | 1.00 [0.90, 1.10] | - | 0-1 tasks |"
+    assert lines[3] == "| **mean** | | | | 1.00 [0.90, 1.10] | - | 0-1 tasks |"
+    assert lines[4] == "| **mean, each at most 1** | | | | 0.95 [0.90, 1.00] | - | 0-1 tasks |"
+    assert lines[5] == "| **interquartile mean** | | | | 1.00 [0.90, 1.10] | - | 0-1 tasks |"
+    assert "Not run yet: cheetah." in lines[-1]
     assert "Commits abcdefabcdef; made by `prefrl sweep experiments/figure2.toml`" in lines[-1]
+
+
+def test_the_share_of_the_true_reward_beside_the_public_one(paper: Any, tmp_path: Path) -> None:
+    path, returns = tmp_path / "v5.toml", {"true-0": 1000.0, "true-1": 3000.0, "1400-0": 1500.0, "1400-1": 2500.0}
+    path.write_text('tasks = ["Hopper-v5", "Ant-v5"]\nseeds = [0, 1]\n[settings]\ntrue = {reward = "true"}\n1400 = {}')
+    results = {f"Hopper-v5-{name}": result("Hopper-v5", value) for name, value in returns.items()}
+    grid = read_grid(path)
+    lines = paper.early_ends(paper.Study(grid, results, results, grid)).splitlines()
+    # 1,500 and 2,500 of a mean of 2,000: .75 and 1.25; 2,007 / 3,294 = .61. Ant has no runs yet.
+    assert lines[2] == "| Hopper-v5 | 2,000 ± 12,706 | 2,000 ± 6,353 | 1.00 ± 3.18 | 3,294 | 2,007 | 0.61 | 2 |"
+    assert lines[3] == "| **mean** | | | 1.00 [0.75, 1.25] | | | 0.61 | 1 tasks |"
+    assert lines[4] == ""
 
 
 def test_a_score_needs_a_baseline(paper: Any, tmp_path: Path) -> None:
