@@ -43,6 +43,8 @@ def filled(readme: str) -> str:
         "acquisition": (RESULTS / "acquisition.md").read_text(),
         "benchmarks": benchmarks(),
         "text_demo": measured("text_demo"),
+        "overoptimization": measured("overoptimization"),
+        "text_labels": measured("text_labels"),
         "text-ppo": measured("text-ppo"),
     }
     tables |= {name: path.read_text() for name in PAPER if (path := RESULTS / f"{name}.md").exists()}
