@@ -25,6 +25,7 @@ from transformers import (
 )
 
 from prefrl.errors import PrefrlError
+from prefrl.text.llama import lean
 
 UNKNOWN, PAD, END = "<unk>", "<pad>", "<end>"
 
@@ -138,6 +139,7 @@ def load_model(name: str, *, device: str = "cpu") -> LanguageModel:
             f"{model.get_input_embeddings().num_embeddings}: it belongs to another model"
         )
     _check_head(lm, name)
+    lean(model)
     model.to(torch.device(device))
     return lm
 
@@ -237,6 +239,7 @@ def tiny_model(vocabulary: Sequence[str], config: TinyConfig, *, seed: int) -> L
             pad_token_id=tokenizer.pad_token_id,
         )
     )
+    lean(model)
     return LanguageModel(model.eval(), tokenizer)
 
 
