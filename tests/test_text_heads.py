@@ -17,7 +17,7 @@ from prefrl.segments import Segment, Text, collate
 from prefrl.text import heads
 from prefrl.text.generation import sample
 from prefrl.text.heads import Critic, Reading, TrunkReward, running_mean
-from prefrl.text.models import LanguageModel, trainable, with_lora
+from prefrl.text.models import LanguageModel, rough, trainable, with_lora
 from prefrl.text.packing import answer_log_probs, as_segment, pack, token_ids
 
 END = 2
@@ -154,6 +154,26 @@ def test_reading_in_pieces_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(heads, "TOKENS", 30)
     with torch.no_grad():
         assert torch.allclose(ensemble.returns(batch), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("likelihood", [0.0, 1.0])
+def test_16_bits_move_rewards_and_values_by_hundredths_of_their_spread(likelihood: float) -> None:
+    """Of what is read for judging; where the processor does not multiply 16 bits they move not at all."""
+    lm = tiny(spread=3.0)
+    net = TrunkReward(lm, members=3, likelihood=likelihood, generator=torch.Generator().manual_seed(0))
+    critic, batch = Critic(net.trunks[0], lm), collate(random_segments(64))
+    fast = torch.cpu._is_avx512_bf16_supported()
+    with torch.no_grad():
+        critic.head.weight.normal_(generator=torch.Generator().manual_seed(0))
+        plain = net(batch)[:, batch.mask], critic(pack(batch, lm.device))[batch.mask]
+        with rough(lm.device):
+            moved = net(batch)[:, batch.mask], critic(pack(batch, lm.device))[batch.mask]
+    for wanted, got in zip(plain, moved, strict=True):
+        error, spread = got - wanted, wanted.std(dim=-1)
+        assert bool((error.std(dim=-1) < 0.02 * spread).all())
+        assert bool((error.mean(dim=-1).abs() < 0.01 * spread).all())
+        assert got.dtype == torch.float32
+        assert (error.abs().max() > 0) == fast
 
 
 def test_the_true_reward_is_out_of_sight() -> None:

@@ -384,7 +384,8 @@ def table(results: list[dict[str, Any]]) -> str:
         "Medians over turns; the ratio is that of the same turn, with its range. A Llama of 1.15 million parameters, "
         f"prompts of {some['prompt_tokens']} tokens, answers of at most {some['answer_tokens']}, {some['answers']} to "
         f"each prompt; batches of {some['batch']}, minibatches of {some['minibatch']}, {some['epochs']} epoch; a "
-        "reward model of one member, a value model, a reference; "
+        "reward model of one member, a value model, a reference; for judging, prefrl reads reward and values in "
+        "bfloat16 where the processor multiplies it; "
         f"{TRL[1].replace('==', ' ')}, made to take a step for each minibatch. Memory is the process's peak. "
         f"Commits {commits}; made by `python experiments/benchmarks/text_ppo.py run` and `table`.",
     ]

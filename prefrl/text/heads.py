@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from prefrl.segments import SegmentBatch
-from prefrl.text.models import LanguageModel, trunk, twin
+from prefrl.text.models import LanguageModel, exact, trunk, twin
 from prefrl.text.packing import Packed, chosen_log_probs, pack, states_around, states_before
 
 Reading = Literal["last", "mean"]
@@ -71,11 +71,12 @@ class TrunkReward(nn.Module):
         for i, part in enumerate(self.trunks):
             with self._autocast():
                 before, after = states_around(part, packed)
-            scores = after.float() @ heads[i].T + biases[i]  # [B, L, members on this trunk]
+            with exact(self.device):
+                scores = after.float() @ heads[i].T + biases[i]  # [B, L, members on this trunk]
             if self.reading == "mean":
                 scores = running_mean(scores, mask)
             if self.likelihood:
-                with self._autocast():
+                with exact(self.device), self._autocast():
                     flat = chosen_log_probs(self.vocabularies[i], before[mask], packed.act[mask])
                 log_probs = torch.zeros_like(mask, dtype=torch.float32).masked_scatter(mask, flat)
                 scores = scores + self.likelihood * running_mean(log_probs, mask)[..., None]
@@ -103,7 +104,8 @@ class Critic(nn.Module):
         """[B, T] values, any number where masked."""
         with self._autocast():
             states = states_before(self.trunk, packed).float()
-        return _as_long(self.head(states)[..., 0], packed)
+        with exact(self.device):
+            return _as_long(self.head(states)[..., 0], packed)
 
 
 def running_mean(values: Tensor, mask: Tensor) -> Tensor:

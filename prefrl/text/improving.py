@@ -14,6 +14,7 @@ from prefrl.text.advantages import end_penalty, generalized_advantages, leave_on
 from prefrl.text.heads import Critic
 from prefrl.text.kl import k1, k3
 from prefrl.text.losses import implicit_returns, masked_mean, policy_loss, value_loss
+from prefrl.text.models import rough
 from prefrl.text.packing import answer_log_probs, pack
 from prefrl.text.policy import Acted, Policy, batch_parts, take_step
 from prefrl.text.settings import TextConfig
@@ -66,7 +67,8 @@ def judge(
 @torch.no_grad()
 def critic_values(critic: Critic, batch: SegmentBatch, size: int) -> Tensor:
     """[B, T] on the processor."""
-    return torch.cat([critic(pack(batch[part], critic.device)) for part in batch_parts(len(batch), size)]).cpu()
+    with rough(critic.device):
+        return torch.cat([critic(pack(batch[part], critic.device)) for part in batch_parts(len(batch), size)]).cpu()
 
 
 def improve(

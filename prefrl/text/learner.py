@@ -22,7 +22,7 @@ from prefrl.text.advantages import end_penalty
 from prefrl.text.heads import Critic
 from prefrl.text.improving import fit_critic, improve, improve_by_comparisons, judge
 from prefrl.text.kl import adapted_coefficient
-from prefrl.text.models import LanguageModel, trainable, trunk
+from prefrl.text.models import LanguageModel, rough, trainable, trunk
 from prefrl.text.policy import Acted, Gold, Policy, Prompt, adam, batch_parts
 from prefrl.text.settings import TextConfig
 from prefrl.text.supervised import Example, document_loss
@@ -185,7 +185,8 @@ class TextLearner:
             last = torch.arange(acted.batch.mask.shape[1]) == acted.batch.mask.sum(dim=1, keepdim=True) - 1
             return gold[:, None] * last
         parts = batch_parts(len(acted.batch), self.config.batch_size)
-        return torch.cat([reward(acted.batch[part]) for part in parts])
+        with rough(self.policy.lm.device):
+            return torch.cat([reward(acted.batch[part]) for part in parts])
 
     def _against_gold(self, score: Tensor, acted: Acted) -> dict[str, float]:
         """How scores [B, T] of answers that nothing was fitted to stand to what the answers are truly worth."""

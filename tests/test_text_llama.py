@@ -1,0 +1,108 @@
+"""The Llama written out for a processor says what transformers' own does, forward and backward."""
+
+import copy
+
+import pytest
+import torch
+from text_worlds import prompts_of, tiny
+from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, LlamaModel
+
+from prefrl.text.generation import left_padded
+from prefrl.text.llama import LeanLlama, lean
+from prefrl.text.models import trunk, with_lora
+
+
+def both(kv_heads: int) -> tuple[LlamaForCausalLM, LlamaForCausalLM]:
+    """As transformers has it, and the lean one, of weights that leave nothing at its first value."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=40,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=kv_heads,
+        max_position_embeddings=64,
+        tie_word_embeddings=True,
+    )
+    plain = LlamaForCausalLM(config).eval()
+    with torch.no_grad():
+        for weight in plain.parameters():
+            weight.add_(0.3 * torch.randn(weight.shape))
+    ours = copy.deepcopy(plain)
+    lean(ours)
+    return plain, ours
+
+
+def read(model: LlamaForCausalLM, *, padded: bool, cached: bool) -> torch.Tensor:
+    """[4, L, V] logits at real tokens of prompts and of what follows them."""
+    ids, mask = left_padded(prompts_of([9, 4, 7, 1] if padded else [6] * 4))
+    more = torch.randint(3, 20, (4, 5), generator=torch.Generator().manual_seed(0))
+    real = torch.cat([mask, torch.ones_like(more, dtype=torch.bool)], dim=1)
+    position = (real.cumsum(dim=1) - 1).clamp(min=0)
+    if not cached:
+        whole, attention = torch.cat([ids, more], dim=1), real if padded else None
+        return model(input_ids=whole, attention_mask=attention, position_ids=position, use_cache=False).logits[real]
+    cache, found, start = DynamicCache(config=model.config), [], 0
+    for part in (ids, more[:, :4], more[:, 4:]):  # several tokens, several after others, one after others
+        end = start + part.shape[1]
+        out = model(
+            input_ids=part,
+            attention_mask=real[:, :end] if padded else None,
+            position_ids=position[:, start:end],
+            past_key_values=cache,
+            use_cache=True,
+        )
+        found.append(out.logits)
+        start = end
+    return torch.cat(found, dim=1)[real]
+
+
+@pytest.mark.parametrize("kv_heads", [4, 2])
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("cached", [False, True])
+def test_the_same_logits_and_gradients(kv_heads: int, padded: bool, cached: bool) -> None:
+    found = []
+    for model in both(kv_heads):
+        logits = read(model, padded=padded, cached=cached)
+        weights = torch.randn(logits.shape, generator=torch.Generator().manual_seed(1))
+        (logits * weights).sum().backward()  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            still = read(model, padded=padded, cached=cached)
+        assert torch.allclose(still, logits, atol=1e-5)
+        found.append((logits.detach(), {name: p.grad for name, p in model.named_parameters()}))
+    (wanted, wanted_grads), (got, got_grads) = found
+    assert torch.allclose(got, wanted, rtol=1e-5, atol=1e-5)
+    assert got_grads.keys() == wanted_grads.keys()
+    for name, wanted_grad in wanted_grads.items():
+        assert wanted_grad is not None
+        scale = float(wanted_grad.abs().max())
+        assert torch.allclose(got_grads[name], wanted_grad, rtol=1e-4, atol=1e-5 * scale), name  # type: ignore[arg-type]
+
+
+def test_adapters_learn_the_same() -> None:
+    """Where the linear layers are wrapped, and most weights do not learn."""
+    found = []
+    for slow in (True, False):
+        lm = with_lora(tiny(spread=3.0), rank=2, seed=0)
+        with torch.no_grad():
+            for weight in lm.model.parameters():
+                if weight.requires_grad:
+                    weight.add_(0.1 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(2)))
+        part = trunk(lm.causal)
+        assert type(part) is LeanLlama
+        if slow:
+            part.__class__ = LlamaModel
+        logits = lm.model(input_ids=torch.tensor(prompts_of([9] * 3)), use_cache=False).logits
+        logits.square().sum().backward()
+        found.append([logits.detach(), *(p.grad for p in lm.model.parameters() if p.grad is not None)])
+    assert len(found[0]) == len(found[1]) > 1
+    for wanted, got in zip(*found, strict=True):
+        assert torch.allclose(got, wanted, rtol=1e-4, atol=1e-5 * float(wanted.abs().max()))
+
+
+def test_what_it_is_not_written_for_goes_the_way_of_transformers() -> None:
+    plain, ours = both(4)
+    embedded = torch.randn(3, 9, 32, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(plain(inputs_embeds=embedded).logits, ours(inputs_embeds=embedded).logits)
+    assert ours(input_ids=torch.tensor(prompts_of([9]))).past_key_values.get_seq_length() == 9
