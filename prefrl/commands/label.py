@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from prefrl.control.practice import Driving
     from prefrl.control.rendering import Renderer, Scene
-    from prefrl.segments import Replay, SimulatorStates
+    from prefrl.segments import Undrawn
     from prefrl.store import PreferenceStore
 
 SILENT_SECONDS = 120.0  # a trainer says every few seconds that it is there, but for a long fit or a long save
@@ -171,13 +171,14 @@ class DrawStates:
     renderer: Literal["auto", "gl", "software"]
     _scenes: "dict[str, Scene]" = field(default_factory=dict)
 
-    def __call__(self, view: "SimulatorStates | Replay") -> "Iterator[np.ndarray]":
+    def __call__(self, view: "Undrawn") -> "Iterator[np.ndarray]":
+        from prefrl.control.game_replay import replayed_game
         from prefrl.control.playing import replayed
         from prefrl.control.rendering import Scene, renderer_for
-        from prefrl.segments import Replay
+        from prefrl.segments import GameReplay, Replay
 
-        if isinstance(view, Replay):
-            yield from replayed(view)
+        if isinstance(view, Replay | GameReplay):
+            yield from replayed(view) if isinstance(view, Replay) else replayed_game(view)
             return
         if view.env_id not in self._scenes:
             renderer: Renderer = renderer_for(view.env_id, self.renderer)
