@@ -102,7 +102,7 @@ def test_an_unknown_game_is_told_the_nearest(wrong: str, near: str) -> None:
 
 
 def test_nothing_near_says_what_there_is() -> None:
-    with pytest.raises(ValueError, match="no game 'xq'; the games are beamrider, .*as ALE/Alien-v5"):
+    with pytest.raises(ValueError, match=r"no game 'xq'; the games are beamrider, .*as ALE/Alien-v5"):
         find_game("xq")
 
 
