@@ -317,6 +317,21 @@ def test_an_emulator_sees_what_the_copies_see_to_within_a_shade(name: str) -> No
             emulator.step(int(play.log.view(1, t, t + 1, play.masked[t][1, -1]).act[-1]))
 
 
+def test_a_game_that_a_switch_chooses_is_played_again_too() -> None:
+    """It begins with frames that were neither waited nor acted in; its screen is higher than the others'."""
+    vector = AtariVector("ALE/AirRaid-v5", 1, masked=False, num_threads=1)
+    obs, infos = vector.reset(seed=3)
+    log = GameLog("ALE/AirRaid-v5", infos, 30, masked=False)
+    seen = []
+    for _ in range(30):
+        seen.append(obs[:, -1])
+        obs, *_, infos = vector.step(np.array([1]))
+        log.add(np.array([1]), infos)
+    pictures = list(replayed_game(log.view(0, 5, 30, seen[5][0])))
+    assert (len(pictures), pictures[0].shape) == (100, (250, 160, 3))
+    vector.close()
+
+
 def test_shrunk_is_the_mean_of_areas() -> None:
     """From 210 rows to 84: a pixel is 2.5 rows, the second of them half of the third row and two more."""
     picture = np.zeros(SCREEN, np.uint8)

@@ -178,13 +178,18 @@ class DrawStates:
     _scenes: "dict[str, Scene]" = field(default_factory=dict)
 
     def __call__(self, view: "Undrawn") -> "Iterator[np.ndarray]":
-        from prefrl.control.game_replay import replayed_game
-        from prefrl.control.playing import replayed
-        from prefrl.control.rendering import Scene, renderer_for
         from prefrl.segments import GameReplay, Replay
 
-        if isinstance(view, Replay | GameReplay):
-            yield from replayed(view) if isinstance(view, Replay) else replayed_game(view)
+        if isinstance(view, GameReplay):
+            from prefrl.control.game_replay import replayed_game
+
+            yield from replayed_game(view)
+            return
+        from prefrl.control.playing import replayed
+        from prefrl.control.rendering import Scene, renderer_for
+
+        if isinstance(view, Replay):
+            yield from replayed(view)
             return
         if view.env_id not in self._scenes:
             renderer: Renderer = renderer_for(view.env_id, self.renderer)

@@ -32,10 +32,13 @@ class Emulator:
             self._ale.reset_game()
 
     def begin(self, waited: int) -> np.ndarray:
-        """Begin the next game and wait so many frames; the picture [rows, columns, 3]."""
+        """Begin the next game and wait until so many frames of it have passed; the picture [rows, columns, 3]."""
         self._ale.reset_game()
-        for frame in range(waited):
-            self._ale.act(self._fires if self._fire and frame == 0 else self._no_op)
+        if self._fire:
+            self._ale.act(self._fires)
+        # A game that is chosen by a switch has some frames behind it; one that is over has no more.
+        while self._ale.getEpisodeFrameNumber() < waited and not self.over:
+            self._ale.act(self._no_op)
         self._gray = [self._ale.getScreenGrayscale()]
         return self._ale.getScreenRGB()
 

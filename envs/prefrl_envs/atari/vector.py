@@ -25,8 +25,9 @@ class AtariVector(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     `step` pays nothing. `infos` holds, for each copy [n]:
 
     - `true_reward` float64: the points of this step.
-    - `oracle_reward` float64: the points clipped to [-1, 1], less the game's penalty where it ended.
-    - `episode_end` bool: whether a game ended with this step; the next one has then begun.
+    - `oracle_reward` float64: the points clipped to [-1, 1], less the game's penalty where it was over.
+    - `episode_end` bool: whether a game was over with this step, or cut off after half an hour (108,000 frames); the
+      next one has then begun.
     - `score` float64: points in the game of this step so far, so where it ended the whole game's.
     - `lives` int32: as the emulator counts them.
     - `game` int32, `waited` int32: how many games came before the one that goes on, and after how many frames of it
