@@ -200,6 +200,26 @@ def test_whole_games_end_and_are_scored() -> None:
     open_.close()
 
 
+def test_a_game_that_is_cut_off_is_no_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """108,000 frames take long, so ALE's answer is made up: two points, the first copy over, the second cut off."""
+    vector = AtariVector("breakout", 2, num_threads=1)
+    vector.reset(seed=0)
+    picture = np.full((2, 1, 84, 84), 7, np.uint8)
+    told = {"lives": np.array([5, 5], np.int32), "episode_frame_number": np.array([3, 9], np.int32)}
+    over = np.array([True, False])
+    monkeypatch.setattr(vector._ale, "recv", lambda: (picture, np.array([2, 2], np.int32), over, ~over, told))
+    obs, _, terminated, truncated, infos = vector.recv()
+    assert not (terminated | truncated).any()
+    assert infos["true_reward"].tolist() == [2.0, 2.0]
+    assert infos["oracle_reward"].tolist() == [0.0, 1.0]
+    assert infos["episode_end"].tolist() == [True, True]
+    assert infos["score"].tolist() == [2.0, 2.0]
+    assert (infos["game"].tolist(), infos["waited"].tolist()) == ([1, 1], [3, 9])
+    assert (obs[:, -1] > 0).any()
+    monkeypatch.undo()
+    vector.close()
+
+
 # ---- what is hidden --------------------------------------------------------------------------------------------------
 
 
