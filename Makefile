@@ -49,7 +49,7 @@ format: .venv/installed-dev
 
 .venv/installed-dev: pyproject.toml constraints.txt | .venv/bin/python
 	$(BIN)/pip install --quiet -c constraints.txt 'torch==2.13.0'
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,label,text]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,atari,label,text]'
 	touch $@ .venv/installed
 
 clean:

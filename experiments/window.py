@@ -3,7 +3,7 @@
     python experiments/window.py                # experiments/results/label*.png, in dark
     python experiments/window.py FOLDER THEME   # the same elsewhere, in another theme
 
-The clips are drawn from the hopper's random behavior; what stands around them is made up.
+The clips are drawn from random behavior of the hopper and in Pong; what stands around them is made up.
 """
 
 import os
@@ -20,10 +20,12 @@ from PIL import Image
 
 from prefrl.commands.guides import guide_of
 from prefrl.commands.label import DrawStates
+from prefrl.control.game_replay import GameLog, replayed_game
 from prefrl.control.learner import ControlLearner, default_config
 from prefrl.control.practice import Driving
 from prefrl.control.tasks import find_task
 from prefrl.segments import SimulatorStates, Text
+from prefrl_envs.atari.vector import AtariVector
 from prefrl_labeling.contents import Film
 from prefrl_labeling.draft import Draft
 from prefrl_labeling.guide import Guide
@@ -57,6 +59,21 @@ def films(n: int) -> list[Film]:
         assert isinstance(segment.view, SimulatorStates)
         made.append(Film(tuple(draw(segment.view)), segment.view.fps))
     return made
+
+
+def games(name: str, n: int) -> list[Film]:
+    """Clips of a game that is played at random, each of another copy of it."""
+    vector, steps, seen = AtariVector(name, n), 100, []
+    obs, infos = vector.reset(seed=3)
+    log, rng = GameLog(vector.game.ale_id, infos, steps, masked=True), np.random.default_rng(0)
+    for _ in range(steps):
+        act = rng.integers(vector.single_action_space.n, size=n)
+        seen.append(obs[:, -1])
+        obs, *_, infos = vector.step(act)
+        log.add(act, infos)
+    vector.close()
+    views = [log.view(copy, steps - 25, steps, seen[-25][copy]) for copy in range(n)]
+    return [Film(tuple(replayed_game(view)), view.fps, sharp=True) for view in views]
 
 
 def screens(theme: str) -> Iterator[tuple[str, Screen]]:
@@ -93,6 +110,9 @@ def screens(theme: str) -> Iterator[tuple[str, Screen]]:
         "label-text-ranking",
         replace(pair, guide=story, options=several, scroll=(0,) * 4, playback=Playback(0.0, 0.0), draft=draft),
     )
+    left, right = games("pong", 2)
+    game = Playback(left.seconds, left.fps, time=0.6 * left.seconds)
+    yield "label-game", replace(pair, guide=guide_of("pong"), options=(left, right), playback=game, target=3300)
     yield "label-keys", replace(pair, help=True)
     quiet = replace(pair, options=None, answered=175, queue=0, trainer="the trainer is learning")
     yield "label-waiting", quiet
@@ -134,8 +154,8 @@ def main(folder: Path, theme: str, *, kept: tuple[str, ...] = ()) -> None:
 if __name__ == "__main__":
     match sys.argv[1:]:
         case []:
-            main(RESULTS, "dark", kept=("label", "label-ranking", "label-text", "label-keys", "label-waiting",
-                                        "label-history", "label-practice"))  # fmt: skip
+            main(RESULTS, "dark", kept=("label", "label-game", "label-ranking", "label-text", "label-keys",
+                                        "label-waiting", "label-history", "label-practice"))  # fmt: skip
         case [folder, theme]:
             main(Path(folder), theme)
         case _:

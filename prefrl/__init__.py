@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from prefrl.runs import Run as Run
     from prefrl.schedule import label_plan as label_plan
     from prefrl.segments import Frames as Frames
+    from prefrl.segments import GameReplay as GameReplay
     from prefrl.segments import Replay as Replay
     from prefrl.segments import Segment as Segment
     from prefrl.segments import SegmentBatch as SegmentBatch
@@ -57,7 +58,7 @@ _HOME = {
     "loop": ["Experience", "Learner", "LoopConfig", "train", "train_baseline"],
     "runs": ["Run"],
     "schedule": ["label_plan"],
-    "segments": ["Frames", "Replay", "Segment", "SegmentBatch", "SimulatorStates", "Text", "collate"],
+    "segments": ["Frames", "GameReplay", "Replay", "Segment", "SegmentBatch", "SimulatorStates", "Text", "collate"],
     "store": ["PreferenceStore"],
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}

@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 
 from prefrl.errors import PrefrlError
-from prefrl.segments import Frames, Replay, Segment, SimulatorStates, Text, View
+from prefrl.segments import Frames, GameReplay, Replay, Segment, SimulatorStates, Text, View
 
 _DTYPE = re.compile(r"[<>|][biuf][1248]")  # as `dtype.str` writes it: bool, integers and floats of at most 8 bytes
 _VIEWS: dict[str, type[View]] = {
     "simulator_states": SimulatorStates,
     "replay": Replay,
+    "game_replay": GameReplay,
     "frames": Frames,
     "text": Text,
 }

@@ -41,6 +41,25 @@ class Replay:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class GameReplay:
+    """A clip of an Atari game kept as what led to it, to be played once more when a person is about to see it."""
+
+    env_id: str  # Gymnasium id of the game, "ALE/Pong-v5"
+    masked: bool  # whether the masks are black
+    games: int  # games that this copy of the game played before the first one of `act`
+    act: np.ndarray  # [S + T]  uint8  every action of that game, and of those that followed, up to the end of the clip
+    begins: np.ndarray  # [G]  int32  the steps at which games begin; the first is 0
+    waited: np.ndarray  # [G]  int32  frames of each game that passed before its first step
+    start: int  # S, the step at which the clip begins
+    seen: np.ndarray  # [84, 84]  uint8  the picture seen there: a replay that sees another is refused
+    skip: int  # frames of a step, each of them drawn
+    fps: float  # frames per second
+
+    def __len__(self) -> int:
+        return (len(self.act) - self.start) * self.skip
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Frames:
     """A clip kept as pictures."""
 
@@ -56,7 +75,8 @@ class Text:
     answer: str
 
 
-View = SimulatorStates | Replay | Frames | Text
+Undrawn = SimulatorStates | Replay | GameReplay  # what must be drawn to be seen; `len` tells how many pictures it has
+View = Undrawn | Frames | Text
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 import numpy as np
 
 from prefrl.errors import PrefrlError
-from prefrl.segments import Replay, Segment, SimulatorStates
+from prefrl.segments import GameReplay, Segment, Undrawn
 from prefrl_labeling.contents import Content, Draw, Film, Nothing, still
 
 _Message = tuple[str, int, np.ndarray | str]  # id of the segment, how many pictures it has, one of them or what failed
@@ -23,7 +23,7 @@ class Ahead:
     def __init__(self, draw: Draw | None) -> None:
         self._draw = draw
         self._contents: dict[str, Content] = {}
-        self._asked: dict[str, SimulatorStates | Replay] = {}
+        self._asked: dict[str, Undrawn] = {}
         self._partial: dict[str, list[np.ndarray]] = {}
         self._wire: Connection | None = None
         self._arrived: queue.SimpleQueue[_Message | None] = queue.SimpleQueue()
@@ -42,7 +42,7 @@ class Ahead:
             elif self._draw is None:
                 self._contents[name] = Nothing("This clip is a list of simulator states, and nothing here draws them.")
             else:
-                assert isinstance(segment.view, SimulatorStates | Replay)
+                assert isinstance(segment.view, Undrawn)
                 self._send(name, segment.view)
 
     def content(self, segment: Segment) -> Content | None:
@@ -74,9 +74,10 @@ class Ahead:
         frames = self._partial.setdefault(name, [])
         frames.append(picture)
         if len(frames) == steps:
-            self._contents[name] = Film(tuple(self._partial.pop(name)), self._asked.pop(name).fps)
+            view = self._asked.pop(name)
+            self._contents[name] = Film(tuple(self._partial.pop(name)), view.fps, sharp=isinstance(view, GameReplay))
 
-    def _send(self, name: str, view: SimulatorStates | Replay) -> None:
+    def _send(self, name: str, view: Undrawn) -> None:
         if self._wire is None:
             # Spawned, not forked: a fork would carry the window's connection to the screen and the open store along.
             context = multiprocessing.get_context("spawn")

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prefrl.segments import Frames, Replay, SimulatorStates, Text, View
+from prefrl.segments import Frames, Text, Undrawn, View
 
-# Draws a clip: [H, W, 3] uint8 pictures, one a step. It runs in a process of its own, so it can be pickled.
-Draw = Callable[[SimulatorStates | Replay], Iterator[np.ndarray]]
+# Draws a clip: `len` of it [H, W, 3] uint8 pictures. It runs in a process of its own, so it can be pickled.
+Draw = Callable[[Undrawn], Iterator[np.ndarray]]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

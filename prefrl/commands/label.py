@@ -15,9 +15,10 @@ from prefrl.errors import PrefrlError
 if TYPE_CHECKING:
     import numpy as np
 
+    from prefrl.control.game_practice import GameDriving
     from prefrl.control.practice import Driving
     from prefrl.control.rendering import Renderer, Scene
-    from prefrl.segments import Replay, SimulatorStates
+    from prefrl.segments import Undrawn
     from prefrl.store import PreferenceStore
 
 SILENT_SECONDS = 120.0  # a trainer says every few seconds that it is there, but for a long fit or a long save
@@ -129,14 +130,19 @@ def describe_trainer(store: "PreferenceStore", *, folder: Path) -> tuple[str, st
             return "the trainer is learning", "When this round is learned it asks about what the agent does then."
 
 
-def open_practice(config: dict[str, Any], size: int, renderer: Literal["auto", "gl", "software"]) -> "Driving":
+def open_practice(
+    config: dict[str, Any], size: int, renderer: Literal["auto", "gl", "software"]
+) -> "Driving | GameDriving":
     """The run's environment, to be driven. Raises PrefrlError with the reason where it cannot be."""
+    from prefrl.control.game_practice import GameDriving
     from prefrl.control.practice import Driving
     from prefrl.control.rendering import renderer_for
     from prefrl.control.tasks import find_task
 
     if "env_id" not in config:
         raise PrefrlError("There is no environment here that could be driven.")
+    if config["env_id"].startswith("ALE/"):
+        return GameDriving(config["env_id"])
     task = find_task(config["task"], clip_seconds=float(config.get("clip_seconds", 1.5)))
     return Driving(task, size=size, renderer=renderer_for(task.env_id, renderer))
 
@@ -171,10 +177,16 @@ class DrawStates:
     renderer: Literal["auto", "gl", "software"]
     _scenes: "dict[str, Scene]" = field(default_factory=dict)
 
-    def __call__(self, view: "SimulatorStates | Replay") -> "Iterator[np.ndarray]":
+    def __call__(self, view: "Undrawn") -> "Iterator[np.ndarray]":
+        from prefrl.segments import GameReplay, Replay
+
+        if isinstance(view, GameReplay):
+            from prefrl.control.game_replay import replayed_game
+
+            yield from replayed_game(view)
+            return
         from prefrl.control.playing import replayed
         from prefrl.control.rendering import Scene, renderer_for
-        from prefrl.segments import Replay
 
         if isinstance(view, Replay):
             yield from replayed(view)
