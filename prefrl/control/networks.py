@@ -2,10 +2,33 @@
 
 import math
 
+import numpy as np
 import torch
+from gymnasium import spaces
 from torch import Tensor, nn
 
+from prefrl.control.conv_reward import ConvReward
 from prefrl.segments import SegmentBatch
+
+
+def reward_network(
+    observations: spaces.Space[np.ndarray], actions: spaces.Space[np.ndarray], *, members: int, seed: int
+) -> "MLPReward | ConvReward":
+    """The paper's network for what is observed: convolutions for pictures [channels, height, width], else perceptrons.
+
+    Only perceptrons see actions, too.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    shape = observations.shape or ()
+    if len(shape) == 3:
+        return ConvReward(shape=shape, members=members, generator=generator)
+    return MLPReward(
+        obs_size=int(np.prod(shape)),
+        act_size=int(actions.n) if isinstance(actions, spaces.Discrete) else int(np.prod(actions.shape or ())),
+        discrete=isinstance(actions, spaces.Discrete),
+        members=members,
+        generator=generator,
+    )
 
 
 class MLPReward(nn.Module):
