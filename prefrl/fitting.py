@@ -120,6 +120,15 @@ def squared_error(returns: Tensor, told: Tensor, exists: Tensor) -> Tensor:
 def fit(
     ensemble: RewardEnsemble, comparisons: Sequence[Comparison], config: FitConfig, rng: np.random.Generator
 ) -> FitReport:
+    """Fit the ensemble as `_fit` does, with the chance of its networks (dropout) drawn from `rng`, too."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(rng.spawn(1)[0].integers(2**63)))  # a child: `rng` itself goes on as it was
+        return _fit(ensemble, comparisons, config, rng)
+
+
+def _fit(
+    ensemble: RewardEnsemble, comparisons: Sequence[Comparison], config: FitConfig, rng: np.random.Generator
+) -> FitReport:
     """Fit all members at once, each to its own bootstrap sample; ends calibrated on the segments that were asked about.
 
     Minibatches are shared and weighted by how often each member's bag holds a comparison, so that one forward pass
