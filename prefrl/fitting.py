@@ -120,7 +120,14 @@ def squared_error(returns: Tensor, told: Tensor, exists: Tensor) -> Tensor:
 def fit(
     ensemble: RewardEnsemble, comparisons: Sequence[Comparison], config: FitConfig, rng: np.random.Generator
 ) -> FitReport:
-    """Fit the ensemble as `_fit` does, with the chance of its networks (dropout) drawn from `rng`, too."""
+    """Fit all members at once, each to its own bootstrap sample; ends calibrated on the segments that were asked about.
+
+    Minibatches are shared and weighted by how often each member's bag holds a comparison, so that one forward pass
+    serves all members, and those outside a bag give its validation loss for nothing. The parts of one ranking stay in
+    one minibatch and one bag and weigh as one comparison, so that each option is scored once. No comparisons: nothing
+    changes. The chance of its networks (dropout) derives from `rng`, too. Raises PrefrlError if returns are to be
+    fitted that no labeler told.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(rng.spawn(1)[0].integers(2**63)))  # a child: `rng` itself goes on as it was
         return _fit(ensemble, comparisons, config, rng)
@@ -129,13 +136,6 @@ def fit(
 def _fit(
     ensemble: RewardEnsemble, comparisons: Sequence[Comparison], config: FitConfig, rng: np.random.Generator
 ) -> FitReport:
-    """Fit all members at once, each to its own bootstrap sample; ends calibrated on the segments that were asked about.
-
-    Minibatches are shared and weighted by how often each member's bag holds a comparison, so that one forward pass
-    serves all members, and those outside a bag give its validation loss for nothing. The parts of one ranking stay in
-    one minibatch and one bag and weigh as one comparison, so that each option is scored once. No comparisons: nothing
-    changes. Raises PrefrlError if returns are to be fitted that no labeler told.
-    """
     started = time.perf_counter()
     if not comparisons:
         return FitReport(0, math.nan, math.nan, math.nan, math.nan, float(ensemble.weight_decay), 0.0)
