@@ -59,6 +59,41 @@ _GUIDES = {
         "Goes straight to the cross in the middle and stays there.",
         "Stays away from the middle, or wanders off again.",
     ),
+    "beamrider": (
+        "Which one plays the ship better?",
+        "Shoots enemies and keeps out of the way of all that comes down. More hits are better.",
+        "Is hit and lost; or shoots past them, or does not shoot.",
+    ),
+    "breakout": (
+        "Which one plays the paddle better?",
+        "Knocks bricks out of the wall, more and higher ones, and sends the ball back each time. Serves soon.",
+        "Misses the ball; or does not serve, so that there is none.",
+    ),
+    "enduro": (
+        "Which one drives better?",
+        "Passes other cars, many of them, fast and without touching them or the edge of the road.",
+        "Is passed, runs into a car or leaves the road, goes slowly or stands.",
+    ),
+    "pong": (
+        "Which one plays the green paddle, on the right, better?",
+        "The ball gets past the other paddle. Or, where it does not, every ball that comes is sent back.",
+        "The ball gets past the green paddle; or it waits away from where the ball comes.",
+    ),
+    "qbert": (
+        "Which one plays the hopping creature better?",
+        "Changes the color of cubes it has not been on yet, and keeps away from all that comes down.",
+        "Jumps off the pyramid or is caught; or hops to and fro on cubes that it has done.",
+    ),
+    "seaquest": (
+        "Which one plays the submarine better?",
+        "Shoots fish and submarines, picks up divers, and comes up for air in time. More hits are better.",
+        "Is lost: hit, run into, or out of air. Or does nothing much.",
+    ),
+    "spaceinvaders": (
+        "Which one plays the cannon better?",
+        "Shoots invaders, one after the other, and keeps out of their fire, under a shield if need be.",
+        "Is hit; or shoots into the air or its own shields, or does not shoot.",
+    ),
 }
 
 

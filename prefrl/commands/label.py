@@ -15,6 +15,7 @@ from prefrl.errors import PrefrlError
 if TYPE_CHECKING:
     import numpy as np
 
+    from prefrl.control.game_practice import GameDriving
     from prefrl.control.practice import Driving
     from prefrl.control.rendering import Renderer, Scene
     from prefrl.segments import Undrawn
@@ -129,14 +130,19 @@ def describe_trainer(store: "PreferenceStore", *, folder: Path) -> tuple[str, st
             return "the trainer is learning", "When this round is learned it asks about what the agent does then."
 
 
-def open_practice(config: dict[str, Any], size: int, renderer: Literal["auto", "gl", "software"]) -> "Driving":
+def open_practice(
+    config: dict[str, Any], size: int, renderer: Literal["auto", "gl", "software"]
+) -> "Driving | GameDriving":
     """The run's environment, to be driven. Raises PrefrlError with the reason where it cannot be."""
+    from prefrl.control.game_practice import GameDriving
     from prefrl.control.practice import Driving
     from prefrl.control.rendering import renderer_for
     from prefrl.control.tasks import find_task
 
     if "env_id" not in config:
         raise PrefrlError("There is no environment here that could be driven.")
+    if config["env_id"].startswith("ALE/"):
+        return GameDriving(config["env_id"])
     task = find_task(config["task"], clip_seconds=float(config.get("clip_seconds", 1.5)))
     return Driving(task, size=size, renderer=renderer_for(task.env_id, renderer))
 

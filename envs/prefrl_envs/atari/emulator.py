@@ -47,20 +47,19 @@ class Emulator:
         """One step; the pictures [4, rows, columns, 3] of its frames. After a game's end its last picture stays."""
         pictures, self._gray = [], []
         for _ in range(FRAME_SKIP):
-            self._ale.act(self.actions[action])
-            pictures.append(self._ale.getScreenRGB())
+            pictures.append(self.frame(action))
             self._gray.append(self._ale.getScreenGrayscale())
         return np.stack(pictures)
+
+    def frame(self, action: int) -> np.ndarray:
+        """One frame of an action; its picture [rows, columns, 3]."""
+        self._ale.act(self.actions[action])
+        return self._ale.getScreenRGB()
 
     @property
     def over(self) -> bool:
         """Whether the game has ended."""
         return bool(self._ale.game_over())
-
-    @property
-    def lives(self) -> int:
-        """As the emulator counts them."""
-        return int(self._ale.lives())
 
     def observation(self) -> np.ndarray:
         """[84, 84] what AtariVector shows of the step just made, or of the start, to within one shade of gray."""

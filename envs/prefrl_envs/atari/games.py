@@ -25,16 +25,21 @@ class Game:
 
 # Of the seven only Pong's end is no penalty, since it ends when either side has 21 points. How large the penalty is
 # the paper does not say; here it is as much as the clipped reward of one step.
+#
+# The masks hide every number that goes with the points and nothing else, as in the paper: the scores, of BeamRider also
+# the sector and how many ships are left, of Enduro the whole panel with its odometer, the day and the cars to pass.
+# Lives stay where they are shown, since the end that a penalty teaches to avoid may be seen coming. SpaceInvaders'
+# mothership flies behind the score, so the second player's, who does not play, is not masked.
 GAMES = {
     game.name: game
     for game in (
-        Game("beamrider", "ALE/BeamRider-v5", "beam_rider", ((0, 0, 32, 160),), 1.0),
-        Game("breakout", "ALE/Breakout-v5", "breakout", ((0, 0, 17, 160),), 1.0),
-        Game("enduro", "ALE/Enduro-v5", "enduro", ((155, 0, 210, 160),), 1.0),
-        Game("pong", "ALE/Pong-v5", "pong", ((0, 0, 24, 160),), 0.0),
-        Game("qbert", "ALE/Qbert-v5", "qbert", ((0, 0, 24, 160),), 1.0),
+        Game("beamrider", "ALE/BeamRider-v5", "beam_rider", ((0, 0, 30, 160), (30, 0, 42, 40)), 1.0),
+        Game("breakout", "ALE/Breakout-v5", "breakout", ((0, 32, 15, 84),), 1.0),
+        Game("enduro", "ALE/Enduro-v5", "enduro", ((160, 40, 192, 120),), 1.0),
+        Game("pong", "ALE/Pong-v5", "pong", ((0, 0, 22, 160),), 0.0),
+        Game("qbert", "ALE/Qbert-v5", "qbert", ((0, 0, 15, 76),), 1.0),
         Game("seaquest", "ALE/Seaquest-v5", "seaquest", ((0, 0, 20, 160),), 1.0),
-        Game("spaceinvaders", "ALE/SpaceInvaders-v5", "space_invaders", ((0, 0, 20, 160),), 1.0),
+        Game("spaceinvaders", "ALE/SpaceInvaders-v5", "space_invaders", ((0, 0, 20, 68),), 1.0),
     )
 }
 

@@ -1,0 +1,58 @@
+"""What is masked of the paper's seven Atari games: experiments/results/atari-masks.png.
+
+    python experiments/atari_pictures.py
+
+Each game after some random play: the screen, what people see of it, and what networks see before and after masking.
+"""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from sweeping import RESULTS
+
+from prefrl_envs.atari.emulator import Emulator
+from prefrl_envs.atari.games import GAMES, Game, blacken
+from prefrl_envs.atari.vector import AtariVector
+
+STEPS = 400
+TITLES = ("screen", "people see", "before masking", "networks see")
+
+
+def moments(game: Game) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The screen [210, 160, 3], the same masked, the picture [84, 84], the same masked; all of one moment."""
+    vectors = [AtariVector(game, 1, masked=masked) for masked in (False, True)]
+    emulator, rng = Emulator(game), np.random.default_rng(0)
+    (plain, infos), (masked, _) = (vector.reset(seed=1) for vector in vectors)
+    screen = emulator.begin(int(infos["waited"][0]))
+    for _ in range(STEPS):
+        # Random play passes no car in Enduro: mostly full throttle.
+        act = 1 if game.name == "enduro" and rng.random() < 0.9 else int(rng.integers(len(emulator.actions)))
+        (plain, *_, infos), (masked, *_) = (vector.step(np.array([act])) for vector in vectors)
+        screen = emulator.begin(int(infos["waited"][0])) if infos["episode_end"][0] else emulator.step(act)[-1]
+    for vector in vectors:
+        vector.close()
+    hidden = screen.copy()
+    blacken(np.moveaxis(hidden, -1, 0), game.masks)
+    return screen, hidden, plain[0, -1], masked[0, -1]
+
+
+def sheet() -> Figure:
+    """A column for each game, a row for each of its pictures."""
+    figure, axes = plt.subplots(4, len(GAMES), figsize=(2.0 * len(GAMES), 8.6), layout="constrained")
+    for axis, title in zip(axes[:, 0], TITLES, strict=True):
+        axis.set_ylabel(title)
+    for column, game in zip(axes.T, GAMES.values(), strict=True):
+        for axis, picture in zip(column, moments(game), strict=True):
+            axis.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            axis.set_xticks([])
+            axis.set_yticks([])
+        column[0].set_title(game.name)
+    return figure
+
+
+if __name__ == "__main__":
+    sheet().savefig(RESULTS / "atari-masks.png", dpi=100)
