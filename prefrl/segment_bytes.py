@@ -88,12 +88,10 @@ def _pack(arrays: Mapping[str, np.ndarray], plain: Mapping[str, str | float]) ->
     described: list[tuple[object, ...]] = []
     parts: list[bytes] = []
     for name, array in arrays.items():
-        data, size = array.tobytes(), ()
-        if array.dtype.itemsize == 1 and len(data) > _WORTH_IT:
-            data = zlib.compress(data, level=1)
-            size = (len(data),)
-        described.append((name, array.dtype.str, array.shape, *size))
-        parts.append(data)
+        data = array.tobytes()
+        compressed = array.dtype.itemsize == 1 and len(data) > _WORTH_IT
+        parts.append(zlib.compress(data, level=1) if compressed else data)
+        described.append((name, array.dtype.str, array.shape, *([len(parts[-1])] if compressed else [])))
     header = json.dumps({"arrays": described, "plain": dict(plain)}).encode()
     return b"".join([struct.pack("<I", len(header)), header, *parts])
 

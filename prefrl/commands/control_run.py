@@ -131,5 +131,11 @@ def build_ensemble(config: dict[str, Any], learner: ControlLearner) -> RewardEns
     """The reward ensemble of a run, as it was before its first fit."""
     seed = int(np.random.SeedSequence([config["seed"], 2**31 + 1]).generate_state(1)[0])
     venv = learner.venv
-    net = reward_network(venv.observation_space, venv.action_space, members=config["members"], seed=seed)
+    net = reward_network(
+        venv.observation_space,
+        venv.action_space,
+        members=config["members"],
+        seed=seed,
+        bfloat16=learner.config.bfloat16,
+    )
     return RewardEnsemble(net, credit="each_step", std=config.get("reward_std", 1.0))

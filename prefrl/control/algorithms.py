@@ -12,6 +12,7 @@ from stable_baselines3 import A2C, PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
+from torch.nn import functional
 
 from prefrl.control.buffers import PaidReplayBuffer, PaidRolloutBuffer
 from prefrl.control.vector import Recorder
@@ -47,6 +48,8 @@ class LearnerConfig:
     (small) or of Mnih et al. 2015 (nature)."""
     hidden: int = 64
     """Units in each hidden layer, or in the one behind convolutions."""
+    bfloat16: bool = False
+    """Convolve at that precision, policy and reward; optimizers and all else keep float32."""
     scale_rewards: bool = True
     """Divide rewards by the running standard deviation of their discounted returns."""
     clip_rewards: bool = False
@@ -68,6 +71,7 @@ def picture_config(algo: Algorithm, network: Network) -> LearnerConfig:
         "num_envs": 16,
         "network": network,
         "hidden": 256 if network == "small" else 512,
+        "bfloat16": multiplies_bfloat16(),
         "scale_rewards": False,
         "clip_rewards": True,
     }
@@ -76,6 +80,11 @@ def picture_config(algo: Algorithm, network: Network) -> LearnerConfig:
     return LearnerConfig(
         algo, rollout_steps=128, batch_size=512, epochs=4, learning_rate=7e-4, clip_range=0.1, **pictures
     )
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether this processor has units for it (AMX); elsewhere it would be slower than float32."""
+    return bool(torch.cpu._is_amx_tile_supported())
 
 
 def build_model(
@@ -125,7 +134,7 @@ def policy_settings(c: LearnerConfig) -> dict[str, Any]:
         "net_arch": [],
         "normalize_images": False,  # the extractor does it, for less
         "features_extractor_class": Convolutions,
-        "features_extractor_kwargs": {"network": c.network, "features_dim": c.hidden},
+        "features_extractor_kwargs": {"network": c.network, "features_dim": c.hidden, "bfloat16": c.bfloat16},
     }
 
 
@@ -135,21 +144,31 @@ class Convolutions(BaseFeaturesExtractor):
     `small` is the network of Mnih et al. 2013, which A3C used, too; `nature` that of Mnih et al. 2015.
     """
 
-    def __init__(self, observation_space: spaces.Box, *, network: Network, features_dim: int) -> None:
+    def __init__(
+        self, observation_space: spaces.Box, *, network: Network, features_dim: int, bfloat16: bool = False
+    ) -> None:
         super().__init__(observation_space, features_dim)
+        self.bfloat16 = bfloat16
         channels = observation_space.shape[0]
         layers = {
             "small": ((channels, 16, 8, 4), (16, 32, 4, 2)),
             "nature": ((channels, 32, 8, 4), (32, 64, 4, 2), (64, 64, 3, 1)),
         }[network]
-        self.convolutions = nn.Sequential()
-        for inputs, outputs, kernel, stride in layers:
-            self.convolutions += nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride), nn.ReLU(inplace=True))
+        self.first = nn.Conv2d(*layers[0])
+        self.rest = nn.Sequential(nn.ReLU(inplace=True))
+        for layer in layers[1:]:
+            self.rest += nn.Sequential(nn.Conv2d(*layer), nn.ReLU(inplace=True))
+        self.rest.append(nn.Flatten())
         with torch.no_grad():
-            size = self.convolutions(torch.zeros(1, *observation_space.shape)).numel()
-        self.linear = nn.Sequential(nn.Flatten(), nn.Linear(size, features_dim), nn.ReLU(inplace=True))
+            size = self.rest(self.first(torch.zeros(1, *observation_space.shape))).numel()
+        self.rest += nn.Sequential(nn.Linear(size, features_dim), nn.ReLU(inplace=True))
 
     def forward(self, observations: Tensor) -> Tensor:
         """[B, features_dim]"""
-        features: Tensor = self.linear(self.convolutions(observations / 255.0))
-        return features
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
+            pictures = observations.to(torch.bfloat16) if self.bfloat16 else observations
+            # From 0, ..., 255 to [0, 1], for less than dividing every picture.
+            weight = self.first.weight / 255.0
+            layer = functional.conv2d(pictures, weight, self.first.bias, self.first.stride)
+            features: Tensor = self.rest(layer)
+        return features.float()

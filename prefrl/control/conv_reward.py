@@ -21,10 +21,12 @@ class ConvReward(nn.Module):
     .01, then 64 units. Pictures are uint8 and scaled to [0, 1]; actions are not seen.
     """
 
-    def __init__(self, *, shape: tuple[int, int, int], members: int, generator: torch.Generator) -> None:
-        """`shape`: channels, height and width of an observation."""
+    def __init__(
+        self, *, shape: tuple[int, ...], members: int, generator: torch.Generator, bfloat16: bool = False
+    ) -> None:
+        """`shape`: channels, height and width of an observation. `bfloat16`: convolve at that precision."""
         super().__init__()
-        self.members = members
+        self.members, self.dtype = members, torch.bfloat16 if bfloat16 else torch.float32
         channels, height, width = shape
         # All members see the same picture, so the first layer is one convolution for all of them.
         convolutions = []
@@ -61,14 +63,39 @@ class ConvReward(nn.Module):
 
     def _score(self, pictures: Tensor, clips: int) -> Tensor:
         """[E, M] from pictures [M, channels, height, width], uint8, of as many clips of one length."""
-        layer = pictures.float() / 255.0
-        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            layer = functional.leaky_relu(norm(convolution(layer)), SLOPE, inplace=True)
+        # With the channels last, what belongs to one place lies together; the processor convolves that twice as fast.
+        layer = pictures.to(self.dtype, memory_format=torch.channels_last)
+        for i, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
+            assert isinstance(convolution, nn.Conv2d)
+            assert isinstance(norm, nn.BatchNorm2d)
+            weight, bias = convolution.weight, None
+            if not self.training:  # what batch norm does is then fixed, and part of the convolution
+                weight, bias = _fused(weight, norm)
+            # From 0, ..., 255 to [0, 1], for less than dividing every picture.
+            weight = weight / 255.0 if i == 0 else weight
+            layer = functional.conv2d(
+                layer,
+                weight.to(self.dtype, memory_format=torch.channels_last),
+                None if bias is None else bias.to(self.dtype),
+                convolution.stride,
+                groups=convolution.groups,
+            )
+            if self.training:
+                layer = norm(layer)
+            layer = functional.leaky_relu(layer, SLOPE, inplace=True)
             if self.training:
                 layer = _dropout(layer, clips)
-        flat = layer.flatten(1).view(len(pictures), self.members, -1).transpose(0, 1)  # [E, M, features]
+        flat = layer.flatten(1).float().view(len(pictures), self.members, -1).transpose(0, 1)  # [E, M, features]
         flat = functional.leaky_relu(torch.baddbmm(self.b1, flat, self.w1), SLOPE)
         return torch.baddbmm(self.b2, flat, self.w2).squeeze(-1)
+
+
+def _fused(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a convolution and the batch norm after it, which no longer learns."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    return weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale
 
 
 def _dropout(layer: Tensor, clips: int) -> Tensor:
@@ -78,4 +105,5 @@ def _dropout(layer: Tensor, clips: int) -> Tensor:
     """
     apart = layer.unflatten(0, (clips, -1))
     kept = torch.empty_like(apart[:, :1]).bernoulli_(1.0 - DROPOUT).mul_(1.0 / (1.0 - DROPOUT))
-    return (apart * kept).flatten(0, 1)
+    dropped: Tensor = apart * kept
+    return dropped.flatten(0, 1)
