@@ -15,7 +15,8 @@ from worlds import parameters
 
 from prefrl.commands import control_run, main
 from prefrl.commands.train import Train
-from prefrl.control.algorithms import picture_config
+from prefrl.control import algorithms
+from prefrl.control.algorithms import LearnerConfig, picture_config
 from prefrl.control.clips import as_batch, cut
 from prefrl.control.evaluation import evaluate
 from prefrl.control.learner import ControlLearner
@@ -27,7 +28,7 @@ from prefrl.store import PreferenceStore
 
 pytest.importorskip("ale_py")
 
-TINY = ["--labels", "8", "--steps", "4000", "--members", "2", "--pretraining", "1", "--seed", "3", "--threads", "1"]
+TINY = ["--labels", "8", "--steps", "900", "--members", "2", "--pretraining", "1", "--seed", "3", "--threads", "1"]
 TIMED = {"wall_seconds", "steps_per_second", "seconds_fitting"}
 
 
@@ -167,10 +168,16 @@ def test_scores_are_of_whole_games() -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_games() -> Iterator[None]:
-    """To be quick."""
+def quick() -> Iterator[None]:
+    """Few games, few copies: each takes a tenth of a second to begin."""
+
+    def few(algo: Any, network: Any) -> LearnerConfig:
+        config = picture_config(algo, network)
+        return replace(config, num_envs=4, rollout_steps=min(64, config.rollout_steps), batch_size=64)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(control_run, "EVALUATION_EPISODES", 1)
+        patch.setattr(algorithms, "picture_config", few)
         yield
 
 
@@ -236,8 +243,20 @@ def test_the_report_and_the_video(finished: Path, tmp_path: Path, capsys: pytest
 
 def test_the_paper_s_algorithm_and_network_without_labels(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    arguments = ["--algo", "a2c", "--network", "nature", "--reward", "true", "--out", str(folder), "--quiet"]
-    assert main(["train", "pong", "--steps", "2000", "--labels", "8", *arguments]) == 0
+    arguments = [
+        "--algo",
+        "a2c",
+        "--network",
+        "nature",
+        "--reward",
+        "true",
+        "--threads",
+        "1",
+        "--out",
+        str(folder),
+        "--quiet",
+    ]
+    assert main(["train", "pong", "--steps", "900", "--labels", "8", *arguments]) == 0
     assert summary(folder)["algo"] == "a2c"
 
 
@@ -288,7 +307,7 @@ def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[...,
         (["hopper", "--network", "small"], "--network is for tasks that observe pictures"),
         (["hopper", "--unmasked"], "--unmasked is for Atari's games"),
         (["pong", "--steps", "5000"], "3300 comparisons of clips of 25 steps need 82,500 steps"),
-        (["pong", "--labels", "3", "--steps", "9000", "--clip-steps", "500"], "clips of 500 steps"),
+        (["pong", "--labels", "3", "--steps", "9000", "--clip-steps", "600"], "clips of 600 steps"),
         (["pong", "--pretraining", "0"], "--pretraining must be at least 1, got 0"),
     ],
 )
