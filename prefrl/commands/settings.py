@@ -31,6 +31,7 @@ class Settings:
     reward_std: float  # of a step's learned reward
     updates_per_step: float  # minibatches of comparisons for each environment step
     longest_round: int  # steps, unless an episode is longer
+    normalizes: bool  # observations by statistics, which want a whole round of the random policy
     clips_per_label: float  # new clips of the random policy for each of the first labels
     processors: int  # that a training uses
     fit: dict[str, Any] = field(default_factory=dict)  # of FitConfig
@@ -63,6 +64,7 @@ VECTORS = Settings(
     reward_std=1.0,
     updates_per_step=30 / 8000,
     longest_round=8000,
+    normalizes=True,
     clips_per_label=1.0,
     processors=1,  # small networks are slower with more
 )
@@ -78,6 +80,7 @@ PICTURES = Settings(
     reward_std=0.05,
     updates_per_step=1 / 3072,
     longest_round=40 * 16 * 128,
+    normalizes=False,
     clips_per_label=2.0,
     processors=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
     fit={"first_epochs": 20, "batch_size": 32, "learning_rate": 5e-4, "newest": 3000, "measured": 256},

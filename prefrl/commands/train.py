@@ -227,7 +227,7 @@ class Train:
                 f"each, but --steps is {total:,}: ask --labels {total // task.clip_steps}, or train longer"
             )
         # Enough clips of the random policy to ask about, but at most a tenth of the run.
-        warmup = max(settings.clips_per_label * upfront * needed, steps_per_round)
+        warmup = max(settings.clips_per_label * upfront * needed, steps_per_round if settings.normalizes else 0)
         warmup = learner.num_envs * math.ceil(min(warmup, total / 10) / learner.num_envs)
         warmup = max(warmup, 4 * task.clip_steps * learner.num_envs)
         if task.episode_steps is None and warmup > total:
