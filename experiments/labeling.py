@@ -28,7 +28,8 @@ from labeling_keys import label_by_keys
 from prefrl.commands.guides import guide_of
 from prefrl.commands.label import DrawStates
 from prefrl.comparisons import Query
-from prefrl.control.learner import ControlLearner, default_config
+from prefrl.control.algorithms import default_config
+from prefrl.control.learner import ControlLearner
 from prefrl.control.tasks import find_task
 from prefrl.provenance import provenance
 from prefrl.segments import Frames, Segment

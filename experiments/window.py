@@ -20,8 +20,9 @@ from PIL import Image
 
 from prefrl.commands.guides import guide_of
 from prefrl.commands.label import DrawStates
+from prefrl.control.algorithms import default_config
 from prefrl.control.game_replay import GameLog, replayed_game
-from prefrl.control.learner import ControlLearner, default_config
+from prefrl.control.learner import ControlLearner
 from prefrl.control.practice import Driving
 from prefrl.control.tasks import find_task
 from prefrl.segments import SimulatorStates, Text

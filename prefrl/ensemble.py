@@ -33,11 +33,15 @@ class RewardEnsemble(nn.Module):
     weight_decay: Tensor  # []  the coefficient that `fit` adapts and finds again at its next call
     fitted: Tensor  # []  bool
 
-    def __init__(self, net: RewardNet, *, credit: Credit, zero: SegmentBatch | None = None) -> None:
-        """`zero`: segments whose mean reward is to be 0, as InstructGPT's demonstrations are (section 3.5)."""
+    def __init__(self, net: RewardNet, *, credit: Credit, zero: SegmentBatch | None = None, std: float = 1.0) -> None:
+        """`zero`: segments whose mean reward is to be 0, as InstructGPT's demonstrations are (section 3.5).
+
+        `std`: the standard deviation of a step's calibrated reward, 1 in MuJoCo and .05 in Atari (Christiano et al.
+        2017, appendix A).
+        """
         super().__init__()
         assert isinstance(net, nn.Module)
-        self.zero = zero
+        self.zero, self.std = zero, std
         self.net: nn.Module = net
         self.members: int = net.members
         self.credit = credit
@@ -65,7 +69,7 @@ class RewardEnsemble(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, batch: SegmentBatch) -> Tensor:
-        """Make each member's reward have mean 0 and standard deviation 1 over the credited steps of `batch`.
+        """Make each member's reward have mean 0 and standard deviation `std` over the credited steps of `batch`.
 
         A member that is constant there keeps its scale. Where there are segments whose reward is to be 0, the mean is
         taken over those. Where segments differ in how many steps are credited, as where episodes end by themselves,
@@ -81,7 +85,7 @@ class RewardEnsemble(nn.Module):
             self.shift.copy_(rewards[:, credited].mean(dim=1))
         else:
             self.shift.zero_()
-        self.scale.copy_(torch.where(std > 1e-6, std, torch.ones_like(std)))
+        self.scale.copy_(torch.where(std > 1e-6, std / self.std, torch.ones_like(std)))
         self.fitted.fill_(True)
         return rewards.sum(dim=-1)
 

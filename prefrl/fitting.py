@@ -41,6 +41,8 @@ class FitConfig:
     """Share of a fit's minibatches over which the step size rises; then it falls (`cosine_schedule`). None: never."""
     noise: float = 0.1
     """Share of answers taken to be uniformly random."""
+    newest: int | None = None
+    """Fit only the newest so many comparisons, or rankings: the paper's 3,000 in Atari. None: all."""
     measured: int | None = None
     """Comparisons, or rankings, that the end of a fit calibrates on and measures by, drawn by lot; None: all."""
     loss: Literal["choice", "squared_error"] = "choice"
@@ -123,11 +125,22 @@ def fit(
     Minibatches are shared and weighted by how often each member's bag holds a comparison, so that one forward pass
     serves all members, and those outside a bag give its validation loss for nothing. The parts of one ranking stay in
     one minibatch and one bag and weigh as one comparison, so that each option is scored once. No comparisons: nothing
-    changes. Raises PrefrlError if returns are to be fitted that no labeler told.
+    changes. The chance of its networks (dropout) derives from `rng`, too. Raises PrefrlError if returns are to be
+    fitted that no labeler told.
     """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(rng.spawn(1)[0].integers(2**63)))  # a child: `rng` itself goes on as it was
+        return _fit(ensemble, comparisons, config, rng)
+
+
+def _fit(
+    ensemble: RewardEnsemble, comparisons: Sequence[Comparison], config: FitConfig, rng: np.random.Generator
+) -> FitReport:
     started = time.perf_counter()
     if not comparisons:
         return FitReport(0, math.nan, math.nan, math.nan, math.nan, float(ensemble.weight_decay), 0.0)
+    if config.newest is not None:
+        comparisons = newest(comparisons, config.newest)
     segments = {s.id: s for comparison in comparisons for s in comparison.options}
     place = {segment_id: i for i, segment_id in enumerate(segments)}
     batch = collate(list(segments.values()))
@@ -198,6 +211,13 @@ def fit(
         weight_decay=float(ensemble.weight_decay),
         seconds=time.perf_counter() - started,
     )
+
+
+def newest(comparisons: Sequence[Comparison], n: int) -> list[Comparison]:
+    """The last n comparisons; all parts of a ranking count as one, and stay together."""
+    names = [comparison.ranking or str(row) for row, comparison in enumerate(comparisons)]
+    kept = set(list(dict.fromkeys(reversed(names)))[:n])
+    return [comparison for name, comparison in zip(names, comparisons, strict=True) if name in kept]
 
 
 def cosine_schedule(update: int, total: int, warmup: float) -> float:

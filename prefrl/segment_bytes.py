@@ -3,13 +3,16 @@
 There is no pickle in it, so a file from elsewhere runs no code.
 
 Layout: 4 bytes, little-endian, the length of the header; the header in UTF-8; the arrays in C order, one after another.
-The header names each array, its dtype and its shape, and may hold plain values: strings and numbers.
+The header names each array, its dtype and its shape, and may hold plain values: strings and numbers. Bytes (pictures,
+which shrink to a tenth and less) are compressed by zlib, and the header then says to how many. Stacks of frames
+(`stacks`) are their distinct frames, and `stack` says how many are seen at each step.
 """
 
 import json
 import math
 import re
 import struct
+import zlib
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -18,8 +21,10 @@ import numpy as np
 
 from prefrl.errors import PrefrlError
 from prefrl.segments import Frames, GameReplay, Replay, Segment, SimulatorStates, Text, View
+from prefrl.stacks import distinct_frames, stacked
 
 _DTYPE = re.compile(r"[<>|][biuf][1248]")  # as `dtype.str` writes it: bool, integers and floats of at most 8 bytes
+_WORTH_IT = 1024  # bytes from which compressing is
 _VIEWS: dict[str, type[View]] = {
     "simulator_states": SimulatorStates,
     "replay": Replay,
@@ -34,7 +39,11 @@ def encode_segment(segment: Segment) -> tuple[bytes, bytes | None]:
     arrays = {"obs": segment.obs, "act": segment.act, "context": segment.context}
     if segment.true_reward is not None:
         arrays["true_reward"] = segment.true_reward
-    content = _pack(arrays, {})
+    frames = distinct_frames(segment.obs)
+    plain_content: dict[str, int] = {}
+    if frames is not None:
+        arrays["obs"], plain_content["stack"] = frames, segment.obs.shape[1]
+    content = _pack(arrays, plain_content)
     if segment.view is None:
         return content, None
     kind = next(name for name, view in _VIEWS.items() if isinstance(segment.view, view))
@@ -47,9 +56,9 @@ def encode_segment(segment: Segment) -> tuple[bytes, bytes | None]:
 def decode_segment(segment_id: str, content: bytes, view: bytes | None = None) -> Segment:
     """The segment again. Raises ValueError unless the bytes are well formed and hold the content that the id names."""
     try:
-        arrays, _ = _unpack(content)
+        arrays, plain = _unpack(content)
         return Segment(
-            arrays["obs"],
+            stacked(arrays["obs"], plain["stack"]) if "stack" in plain else arrays["obs"],
             arrays["act"],
             arrays["context"],
             true_reward=arrays.get("true_reward"),
@@ -76,9 +85,15 @@ def _pack(arrays: Mapping[str, np.ndarray], plain: Mapping[str, str | float]) ->
     for name, array in arrays.items():
         if not _DTYPE.fullmatch(array.dtype.str):
             raise PrefrlError(f"{name} of a segment has dtype {array.dtype}; use bool, an integer or a float type")
-    described = [(name, array.dtype.str, array.shape) for name, array in arrays.items()]
+    described: list[tuple[object, ...]] = []
+    parts: list[bytes] = []
+    for name, array in arrays.items():
+        data = array.tobytes()
+        compressed = array.dtype.itemsize == 1 and len(data) > _WORTH_IT
+        parts.append(zlib.compress(data, level=1) if compressed else data)
+        described.append((name, array.dtype.str, array.shape, *([len(parts[-1])] if compressed else [])))
     header = json.dumps({"arrays": described, "plain": dict(plain)}).encode()
-    return b"".join([struct.pack("<I", len(header)), header, *(array.tobytes() for array in arrays.values())])
+    return b"".join([struct.pack("<I", len(header)), header, *parts])
 
 
 def _unpack(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -86,15 +101,30 @@ def _unpack(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     (length,) = struct.unpack_from("<I", data)
     header = json.loads(data[4 : 4 + length])
     arrays, start = {}, 4 + length
-    for name, code, shape in header["arrays"]:
+    for name, code, shape, *compressed in header["arrays"]:
         if not _DTYPE.fullmatch(code) or not all(type(size) is int and size >= 0 for size in shape):
             raise ValueError(f"{name} claims dtype {code!r} and shape {shape}")
-        dtype = np.dtype(code)
-        count = math.prod(shape)
-        if start + count * dtype.itemsize > len(data):
-            raise ValueError(f"{name} claims {count} items, {len(data) - start} bytes are left")
-        arrays[name] = np.frombuffer(data, dtype, count, start).reshape(shape)
-        start += count * dtype.itemsize
+        dtype, count = np.dtype(code), math.prod(shape)
+        size = compressed[0] if compressed else count * dtype.itemsize
+        if type(size) is not int or not 0 <= size <= len(data) - start:
+            raise ValueError(f"{name} claims {size} bytes, {len(data) - start} are left")
+        if compressed:
+            arrays[name] = np.frombuffer(_inflated(data[start : start + size], count * dtype.itemsize), dtype)
+        else:
+            arrays[name] = np.frombuffer(data, dtype, count, start)
+        arrays[name] = arrays[name].reshape(shape)
+        start += size
     if start != len(data):
         raise ValueError(f"{len(data) - start} bytes too many")
     return arrays, header["plain"]
+
+
+def _inflated(data: bytes, size: int) -> bytes:
+    """What zlib packed; never more than one byte beyond `size` is made, whatever the data claims."""
+    try:
+        whole = zlib.decompressobj().decompress(data, size + 1)
+    except zlib.error as error:
+        raise ValueError(f"{len(data)} bytes are not compressed as they claim: {error}") from error
+    if len(whole) != size:
+        raise ValueError(f"{len(data)} bytes hold other than the {size} they claim")
+    return whole

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from prefrl.stacks import distinct_frames, stacked, stacked_tensor
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SimulatorStates:
@@ -83,8 +85,9 @@ View = Undrawn | Frames | Text
 class Segment:
     """A stretch of behavior: what the agent was given, then what it saw and did at each step.
 
-    Arrays are copied and frozen, so that a segment never keeps a whole rollout alive. Raises ValueError for lengths
-    that disagree, for no steps at all, and for observations or actions that are not finite.
+    Arrays are copied and frozen, so that a segment never keeps a whole rollout alive; stacks of frames are kept as
+    their distinct frames (`stacks`). Raises ValueError for lengths that disagree, for no steps at all, and for
+    observations or actions that are not finite.
     """
 
     obs: np.ndarray  # [T, *obs]  what it saw before each action
@@ -121,6 +124,8 @@ class Segment:
 
 def _frozen(value: np.ndarray) -> np.ndarray:
     """A contiguous copy that cannot be written to; an array that is already so is not copied again."""
+    if (frames := distinct_frames(value)) is not None:
+        return stacked(_frozen(frames), value.shape[1])
     if value.flags.c_contiguous and not value.flags.writeable and value.base is None:
         return value
     copy = np.array(value, order="C")
@@ -168,12 +173,26 @@ def collate(segments: Sequence[Segment]) -> SegmentBatch:
         raise ValueError("cannot collate zero segments")
     steps, given = max(len(s) for s in segments), max(len(s.context) for s in segments)
     first, size = segments[0], len(segments)
-    obs = np.zeros((size, steps, *first.obs.shape[1:]), first.obs.dtype)
     act = np.zeros((size, steps, *first.act.shape[1:]), first.act.dtype)
     context = np.zeros((size, given, *first.obs.shape[1:]), first.obs.dtype)
     mask, context_mask = np.zeros((size, steps), np.bool_), np.zeros((size, given), np.bool_)
     for i, segment in enumerate(segments):
         t, c = len(segment), len(segment.context)
-        obs[i, :t], act[i, :t], mask[i, :t] = segment.obs, segment.act, True
+        act[i, :t], mask[i, :t] = segment.act, True
         context[i, given - c :], context_mask[i, given - c :] = segment.context, True
-    return SegmentBatch(*(torch.from_numpy(array) for array in (obs, act, mask, context, context_mask)))
+    rest = (torch.from_numpy(array) for array in (act, mask, context, context_mask))
+    return SegmentBatch(_padded_obs(segments, steps), *rest)
+
+
+def _padded_obs(segments: Sequence[Segment], steps: int) -> Tensor:
+    """[B, T, *obs]; where all segments are stacks of D frames, a view of their frames [B, T + D - 1, *frame]."""
+    kept = [distinct_frames(segment.obs) for segment in segments]
+    arrays = [frames for frames in kept if frames is not None]
+    depth = segments[0].obs.shape[1] if len(arrays) == len(segments) else 1
+    if depth == 1:
+        arrays = [segment.obs for segment in segments]
+    obs = np.zeros((len(segments), steps + depth - 1, *arrays[0].shape[1:]), arrays[0].dtype)
+    for row, array in zip(obs, arrays, strict=True):
+        row[: len(array)] = array
+    padded = torch.from_numpy(obs)
+    return padded if depth == 1 else stacked_tensor(padded, depth)

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = {"prefrl": ROOT, "prefrl_envs": ROOT / "envs", "prefrl_labeling": ROOT / "labeling_ui"}
 
 FLOORS = {
-    0: ["errors", "segments", "comparisons", "choice", "acquisition"],
+    0: ["errors", "stacks", "segments", "comparisons", "choice", "acquisition"],
     1: [
         *("ensemble", "files", "fitting", "labelers", "measuring", "provenance", "schedule", "segment_bytes"),
         *("state_files", "store", "store_format"),

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from prefrl.control.learner import ControlLearner, LearnerConfig, default_config
+from prefrl.control.algorithms import LearnerConfig, default_config
+from prefrl.control.learner import ControlLearner
 from prefrl.control.networks import MLPReward
 from prefrl.control.tasks import Task, find_task
 from prefrl.ensemble import RewardEnsemble
@@ -67,10 +68,12 @@ def learner(algo: str, task: Task | None = None, *, seed: int = 0, **settings: A
 
 def ensemble(learner: ControlLearner, *, members: int = 2, seed: int = 0) -> RewardEnsemble:
     """A reward ensemble for a learner, untrained."""
+    actions = learner.venv.action_space
+    discrete = isinstance(actions, spaces.Discrete)
     net = MLPReward(
-        obs_size=learner.obs_size,
-        act_size=learner.act_size,
-        discrete=learner.discrete,
+        obs_size=int(np.prod(learner.venv.observation_space.shape)),
+        act_size=int(actions.n) if discrete else int(np.prod(actions.shape)),
+        discrete=discrete,
         members=members,
         hidden=8,
         generator=torch.Generator().manual_seed(seed),

@@ -43,7 +43,7 @@ def plain(args: Args) -> float:
     from stable_baselines3.common.base_class import BaseAlgorithm
     from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-    from prefrl.control.learner import default_config
+    from prefrl.control.algorithms import default_config
     from prefrl.control.tasks import find_task
 
     torch.set_num_threads(1)

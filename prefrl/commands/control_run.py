@@ -2,20 +2,19 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from prefrl.commands.progress import Progress, duration, number, share
 from prefrl.commands.training import Parts, check_loop, train_on_preferences
+from prefrl.control.algorithms import LearnerConfig
 from prefrl.control.assessing import assess
 from prefrl.control.evaluation import evaluate
-from prefrl.control.learner import ControlLearner, LearnerConfig
-from prefrl.control.networks import MLPReward
-from prefrl.control.tasks import Task
+from prefrl.control.learner import ControlLearner
+from prefrl.control.networks import reward_network
+from prefrl.control.tasks import task_of
 from prefrl.ensemble import RewardEnsemble
 from prefrl.fitting import FitConfig
 from prefrl.labelers import Recorded
@@ -28,7 +27,7 @@ EVALUATION_EPISODES = 20
 
 def check(config: dict[str, Any]) -> None:
     """See `Domain`."""
-    build_task(config)
+    task_of(config)
     LearnerConfig(**config["learner"])
     check_loop(config)
 
@@ -81,7 +80,7 @@ def train(run: Run, config: dict[str, Any], progress: Progress) -> dict[str, Any
         return Parts(learner, build_ensemble(config, learner), recorded)
 
     parts, done = train_on_preferences(run, config, progress, build)
-    learner, task = parts.learner, build_task(config)
+    learner, task = parts.learner, task_of(config)
     assert isinstance(learner, ControlLearner)
     # Seeds that no round and no other run of these tasks draws: evaluation never meets a training episode.
     seed = int(np.random.SeedSequence([run.seed, 2**31]).generate_state(1)[0] % 2**31)
@@ -121,26 +120,22 @@ def ending(folder: Path, summary: Mapping[str, Any]) -> str:
     )
 
 
-def build_task(config: dict[str, Any]) -> Task:
-    """The task of a run."""
-    return Task(config["task"], **{f.name: config[f.name] for f in fields(Task) if f.name != "name"})
-
-
 def build_learner(config: dict[str, Any], **settings: Any) -> ControlLearner:
     """The learner of a run, as it was before its first step."""
     return ControlLearner(
-        build_task(config), LearnerConfig(**config["learner"]), seed=config["seed"], most_clips=1000, **settings
+        task_of(config), LearnerConfig(**config["learner"]), seed=config["seed"], most_clips=1000, **settings
     )
 
 
 def build_ensemble(config: dict[str, Any], learner: ControlLearner) -> RewardEnsemble:
     """The reward ensemble of a run, as it was before its first fit."""
     seed = int(np.random.SeedSequence([config["seed"], 2**31 + 1]).generate_state(1)[0])
-    net = MLPReward(
-        obs_size=learner.obs_size,
-        act_size=learner.act_size,
-        discrete=learner.discrete,
+    venv = learner.venv
+    net = reward_network(
+        venv.observation_space,
+        venv.action_space,
         members=config["members"],
-        generator=torch.Generator().manual_seed(seed),
+        seed=seed,
+        bfloat16=learner.config.bfloat16,
     )
-    return RewardEnsemble(net, credit="each_step")
+    return RewardEnsemble(net, credit="each_step", std=config.get("reward_std", 1.0))

@@ -106,7 +106,7 @@ class Sweep:
         from prefrl.commands.sweeping.engines import Job
 
         folder = (self._runs / row.name).absolute()
-        return Job(row.name, folder, tuple(row.arguments), row.train.threads, Path.cwd())
+        return Job(row.name, folder, tuple(row.arguments), row.train.processors, Path.cwd())
 
     def _command(self) -> list[str]:
         """What this sweep was called with."""

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
+from prefrl.commands.settings import PICTURES, Algorithm, Network, learner_config, settings_of
 from prefrl.errors import PrefrlError
 
 if TYPE_CHECKING:
     from prefrl.control.tasks import Task
-
-UPDATES_PER_STEP = 30 / 8000  # minibatches of comparisons for each environment step
 
 
 @dataclass(frozen=True)
@@ -24,18 +23,19 @@ class Train:
     task: tyro.conf.Positional[str]
     """hopper, walker, swimmer, cheetah, ant, reacher, double-pendulum, pendulum, hopper-backflip, cheetah-one-leg,
     moving-dot, or any Gymnasium id with vector observations and a Box or Discrete action space (Pusher-v5,
-    module:Id-v0)."""
+    module:Id-v0). Atari's pong, breakout, beamrider, enduro, qbert, seaquest, spaceinvaders, or any other of its games
+    with --unmasked (ALE/Alien-v5)."""
     labels: int | None = None
-    """How many questions to ask in all, 700 by default. With --labels-from: how many of the recorded ones to learn
-    from, the first ones asked; all by default."""
+    """How many questions to ask in all, 700 by default, in Atari 3,300. With --labels-from: how many of the recorded
+    ones to learn from, the first ones asked; all by default."""
     labels_from: Path | None = None
     """Ask nobody: learn from the answers recorded in this run's folder or preferences.db. They are copied into the new
     run, all before its first round; the policy then learns from them alone."""
     options: int = 2
     """How many clips a question shows, 2 to 9: two are compared, more are ranked, ties allowed, by people and by the
     oracle. A ranking of K is learned from as K - 1 nested choices."""
-    steps: int = 1_000_000
-    """Environment steps in all, rounded up to whole rounds."""
+    steps: int | None = None
+    """Environment steps in all, rounded up to whole rounds; 1,000,000 by default, in Atari 4,000,000 of 4 frames."""
     seed: int = 0
     """Everything random derives from it."""
     reward: Literal["learned", "true"] = "learned"
@@ -47,23 +47,29 @@ class Train:
     missing, or learn on from what there is once there is a first answer."""
     open_window: bool = False
     """Open the labeling window, too."""
-    algo: Literal["trpo", "ppo", "sac"] = "trpo"
-    """How the policy learns; trpo is the paper's."""
+    algo: Algorithm | None = None
+    """How the policy learns: trpo, the paper's and the default, ppo or sac; in Atari ppo, the default, or the paper's
+    a2c."""
+    network: Network | None = None
+    """Policy network in Atari: small (Mnih et al. 2013), the default, or nature (Mnih et al. 2015), the paper's."""
+    unmasked: bool = False
+    """Take an Atari game as it is, with the score in its pictures, from which the reward may then be learned."""
     entropy_bonus: float | None = None
-    """Weight of the policy's entropy (PPO), .01 by default; the one setting of the learner that the paper varied."""
+    """Weight of the policy's entropy (PPO, A2C), .01 by default; the one setting of the learner that the paper
+    varied."""
     out: Path | None = None
     """The run's folder; runs/TASK-... by default."""
     acquisition: Literal["mixture", "disagreement", "entropy", "information-gain", "uniform"] = "mixture"
     """Which of 10 candidates becomes a question; mixture is half disagreement, half uniform."""
     members: int = 3
     """Reward functions in the ensemble."""
-    clip_seconds: float = 1.5
-    """Length of a clip as it is shown: simulated time, slowed down where there are more than 40 steps in a second; at
-    most half an episode."""
+    clip_seconds: float | None = None
+    """Length of a clip as it is shown, 1.5 by default, in Atari 25 steps: simulated time, slowed down where there are
+    more than 40 steps in a second; at most half an episode."""
     clip_steps: int | None = None
     """Length of a clip in environment steps instead; 1 is the paper's ablation "no segments"."""
-    upfront: float = 0.25
-    """Share of the comparisons that is asked before any learning."""
+    upfront: float | None = None
+    """Share of the comparisons that is asked before any learning; a quarter by default, in Atari 500 of them."""
     fit: Literal["comparisons", "target"] = "comparisons"
     """What the reward is fitted to: who won; or, as the paper's ablation "target", the true return of each clip, which
     the oracle then tells."""
@@ -84,8 +90,10 @@ class Train:
     """The oracle answers `tie` where returns differ by less than this share of the mean."""
     fit_updates: int | None = None
     """Minibatches by which the reward is fitted in each round; by default in proportion to the round's steps."""
-    threads: int = 1
-    """Processor threads; small networks are slower with more."""
+    pretraining: int | None = None
+    """Passes over the first comparisons, before the policy learns anything."""
+    threads: int | None = None
+    """Processor threads; 1 by default, since small networks are slower with more, in Atari as many as there are."""
     quiet: bool = False
     """Print nothing but errors."""
 
@@ -106,7 +114,13 @@ class Train:
     def _name(self) -> str:
         what = "true" if self.reward == "true" else f"{self._labels()}-{self._labeler()}"
         what += f"-of{self.options}" if self.options > 2 else ""
-        return f"{self.task.replace(':', '-').replace('/', '-')}-{self.algo}-{what}-seed{self.seed}"
+        algo = settings_of(self.task).algorithm(self.algo, self.task)
+        return f"{self.task.replace(':', '-').replace('/', '-')}-{algo}-{what}-seed{self.seed}"
+
+    @property
+    def processors(self) -> int:
+        """How many a training uses."""
+        return self.threads or settings_of(self.task).processors
 
     def _labeler(self) -> str:
         return self.labeler if self.labels_from is None else "recorded"
@@ -114,7 +128,7 @@ class Train:
     def _labels(self) -> int:
         """How many questions there will be. Raises PrefrlError if fewer are recorded."""
         if self.labels_from is None:
-            return 700 if self.labels is None else self.labels
+            return settings_of(self.task).labels if self.labels is None else self.labels
         from prefrl.commands.labels import find_store
         from prefrl.store import PreferenceStore
 
@@ -139,23 +153,24 @@ class Train:
 
             check_screen()
         for name, value, least in (
-            ("labels", 1 if self.labels is None else self.labels, 1),
+            ("labels", self.labels, 1),
             ("steps", self.steps, 1),
             ("seed", self.seed, 0),
             ("members", self.members, 1),
             ("threads", self.threads, 1),
-            ("clip-steps", 1 if self.clip_steps is None else self.clip_steps, 1),
-            ("fit-updates", 1 if self.fit_updates is None else self.fit_updates, 1),
+            ("clip-steps", self.clip_steps, 1),
+            ("fit-updates", self.fit_updates, 1),
+            ("pretraining", self.pretraining, 1),
         ):
-            if value < least:
+            if value is not None and value < least:
                 raise PrefrlError(f"--{name} must be at least {least}, got {value}")
         if self.entropy_bonus is not None and not 0 <= self.entropy_bonus < math.inf:
             raise PrefrlError(f"--entropy-bonus must be at least 0 and finite, got {self.entropy_bonus:g}")
         if not 0 <= self.noise < 1:
             raise PrefrlError(f"--noise must be at least 0 and below 1, got {self.noise:g}")
-        if not 0 <= self.upfront <= 1:
+        if self.upfront is not None and not 0 <= self.upfront <= 1:
             raise PrefrlError(f"--upfront must be a share between 0 and 1, got {self.upfront:g}")
-        if not 0 < self.clip_seconds < math.inf:
+        if self.clip_seconds is not None and not 0 < self.clip_seconds < math.inf:
             raise PrefrlError(f"--clip-seconds must be above 0 and finite, got {self.clip_seconds:g}")
         if self.fit == "target" and (self._labeler() != "oracle" or self.reward == "true"):
             raise PrefrlError(
@@ -164,16 +179,23 @@ class Train:
 
     def resolved(self) -> dict[str, Any]:
         """Everything that the run will need, worked out: what config.json holds."""
-        from prefrl.control.learner import default_config
         from prefrl.control.tasks import CLIP_FPS, find_task
         from prefrl.fitting import FitConfig
         from prefrl.labelers import Oracle
         from prefrl.loop import LoopConfig
 
+        settings = settings_of(self.task)
+        algo = settings.algorithm(self.algo, self.task)
+        total = self.steps or settings.steps
+        clip_seconds = self.clip_seconds or settings.clip_seconds
         task = find_task(
-            self.task, clip_seconds=self.clip_seconds, clip_steps=self.clip_steps, continuous=self.algo == "sac"
+            self.task,
+            clip_seconds=clip_seconds,
+            clip_steps=self.clip_steps,
+            continuous=algo == "sac",
+            masked=not self.unmasked,
         )
-        learner = default_config(self.algo)
+        learner = learner_config(settings, algo, self.network, self.task)
         if self.entropy_bonus is not None:
             learner = replace(learner, entropy_bonus=self.entropy_bonus)
         oracle = Oracle(
@@ -192,28 +214,37 @@ class Train:
         rollout = learner.num_envs * learner.rollout_steps
         per_round = max(
             math.ceil((task.episode_steps or 2 * task.clip_steps) / learner.rollout_steps),
-            min(4, self.steps // (25 * rollout)),
+            min(settings.longest_round // rollout, total // (25 * rollout)),
             1,
         )
         steps_per_round = rollout * per_round
         labels = self._labels()
+        upfront = settings.upfront(labels) if self.upfront is None else self.upfront
         needed = 0 if self.labels_from is not None else labels * task.clip_steps
-        if self.reward == "learned" and needed > self.steps:
+        if self.reward == "learned" and needed > total:
             raise PrefrlError(
                 f"{labels} comparisons of clips of {task.clip_steps} steps need {needed:,} steps, one new clip "
-                f"each, but --steps is {self.steps:,}: ask --labels {self.steps // task.clip_steps}, or train longer"
+                f"each, but --steps is {total:,}: ask --labels {total // task.clip_steps}, or train longer"
             )
         # Enough clips of the random policy to ask about, but at most a tenth of the run.
-        warmup = max(self.upfront * needed, steps_per_round)
-        warmup = learner.num_envs * math.ceil(min(warmup, self.steps / 10) / learner.num_envs)
+        warmup = max(settings.clips_per_label * upfront * needed, steps_per_round if settings.normalizes else 0)
+        warmup = learner.num_envs * math.ceil(min(warmup, total / 10) / learner.num_envs)
         warmup = max(warmup, 4 * task.clip_steps * learner.num_envs)
-        rounds = math.ceil(max(1, self.steps - warmup) / steps_per_round)
-        updates = self.fit_updates or math.ceil(UPDATES_PER_STEP * steps_per_round)
+        if task.episode_steps is None and warmup > total:
+            raise PrefrlError(
+                f"clips of {task.clip_steps} steps need {warmup:,} steps of the random policy before the first "
+                f"question, but --steps is {total:,}: ask for shorter clips, or train longer"
+            )
+        rounds = math.ceil(max(1, total - warmup) / steps_per_round)
+        if settings is PICTURES:
+            learner = replace(learner, decay_steps=warmup + rounds * steps_per_round)
+        updates = self.fit_updates or math.ceil(settings.updates_per_step * steps_per_round)
         fit = FitConfig(
-            noise=self.noise,
-            updates=updates,
-            loss="squared_error" if self.fit == "target" else "choice",
-            weight_decay=FitConfig.weight_decay if self.regularization else 0.0,
+            **settings.fit
+            | {"noise": self.noise, "updates": updates}
+            | {"loss": "squared_error" if self.fit == "target" else "choice"}
+            | ({} if self.pretraining is None else {"first_epochs": self.pretraining})
+            | ({} if self.regularization else {"weight_decay": 0.0})
         )
         loop = LoopConfig(warmup_steps=warmup, steps_per_round=steps_per_round, options=self.options, fit=fit)
         options = asdict(self)
@@ -222,7 +253,8 @@ class Train:
 
             check_recorded(find_store(self.labels_from), task)
             options["labels_from"] = str(find_store(self.labels_from).resolve())
-        options |= {"labels": labels, "labeler": self._labeler()}
+        options |= {"labels": labels, "labeler": self._labeler(), "algo": algo, "steps": total, "upfront": upfront}
+        options |= {"threads": self.processors}
         for name in (
             "out",
             "options",
@@ -233,13 +265,18 @@ class Train:
             "fit",
             "regularization",
             "clip_seconds",
+            "network",
+            "unmasked",
+            "pretraining",
             *(name for name in options if name.startswith("oracle_")),
         ):
             del options[name]
         return {
             **options,
             **{key: value for key, value in asdict(task).items() if key != "name"},
-            "clip_seconds": task.clip_steps / min(task.fps, CLIP_FPS) if self.clip_steps else self.clip_seconds,
+            "clip_seconds": task.clip_steps / min(task.fps, CLIP_FPS) if self.clip_steps else clip_seconds,
+            "horizon": settings.horizon,
+            "reward_std": settings.reward_std,
             "rounds": rounds,
             "oracle": asdict(oracle) | {"beta": str(oracle.beta)},  # JSON has no infinity
             "learner": asdict(learner),
@@ -253,9 +290,9 @@ def check_recorded(path: Path, task: "Task") -> None:
 
     with PreferenceStore(path) as store:
         segment = store.segment(store.answers()[0].option_ids[0])
-    env = task.make()
-    wanted = env.observation_space.shape, env.action_space.shape
-    env.close()
+    venv = task.vector(1, normalize=False)
+    wanted = venv.observation_space.shape, venv.action_space.shape
+    venv.close()
     found = segment.obs.shape[1:], segment.act.shape[1:]
     if found != wanted:
         raise PrefrlError(

@@ -11,8 +11,9 @@ import tyro
 from prefrl.errors import PrefrlError
 
 if TYPE_CHECKING:
+    from prefrl.control.game_film import GameFilm
     from prefrl.control.learner import ControlLearner
-    from prefrl.control.playing import Policy
+    from prefrl.control.playing import Film, Policy
 
 
 @dataclass(frozen=True)
@@ -83,30 +84,55 @@ class Watch:
             )
 
     def _film(self, learner: "ControlLearner") -> list[float]:
-        from prefrl.control.playing import Film
-        from prefrl.control.rendering import renderer_for
         from prefrl.control.video import write_video
 
         out = self.out or self.run_folder / "video.mp4"
-        renderer = renderer_for(learner.task.env_id, self.renderer)
-        film = Film(
-            deterministic(learner),
-            learner.task,
-            seconds=self.seconds,
-            episodes=self.episodes,
-            size=self.size,
-            seed=self.seed,
-            renderer=renderer,
-        )
+        film = self._film_of(learner)
         frames = write_video(out, film, film.fps)
         print(f"{out}: {frames} frames, {frames / film.fps:.1f} s")
         return film.returns
 
+    def _film_of(self, learner: "ControlLearner") -> "Film | GameFilm":
+        from prefrl.control.tasks import AtariTask
+
+        task = learner.task
+        if isinstance(task, AtariTask):
+            import torch
+
+            from prefrl.control.game_film import GameFilm
+
+            torch.manual_seed(self.seed)
+            return GameFilm(
+                lambda obs: learner.model.predict(obs, deterministic=task.deterministic)[0],
+                task,
+                seconds=self.seconds,
+                episodes=self.episodes,
+                size=self.size,
+                seed=self.seed,
+            )
+        from prefrl.control.playing import Film
+        from prefrl.control.rendering import renderer_for
+
+        return Film(
+            deterministic(learner),
+            task,
+            seconds=self.seconds,
+            episodes=self.episodes,
+            size=self.size,
+            seed=self.seed,
+            renderer=renderer_for(task.env_id, self.renderer),
+        )
+
     def _show(self, learner: "ControlLearner") -> list[float]:
         """In the window that Gymnasium opens, at the speed that it keeps."""
         from prefrl.control.playing import make_window, play
+        from prefrl.control.tasks import AtariTask
 
         task = learner.task
+        if isinstance(task, AtariTask):
+            raise PrefrlError(
+                f"{task.name} is shown as a video, since no window shows what the policy sees: leave --window out"
+            )
         env = make_window(task)
         returns: list[float] = []
         try:

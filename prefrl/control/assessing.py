@@ -10,7 +10,7 @@ from prefrl.choice import pairs_ordered_alike
 from prefrl.control.clips import cut
 from prefrl.control.learner import ControlLearner
 from prefrl.control.tasks import Task
-from prefrl.control.vector import Record, RecordingVecEnv
+from prefrl.control.vector import Record
 from prefrl.ensemble import RewardEnsemble
 from prefrl.labelers import true_reward
 from prefrl.measuring import canonically_shaped, correlation, epic_distance, every_pair, reliability
@@ -47,7 +47,7 @@ def assess(learner: ControlLearner, ensemble: RewardEnsemble, *, seed: int) -> d
 
 def experience(learner: ControlLearner, *, seed: int) -> Record:
     """What the policy does, with its noise, in environments of its own; the learner stays as it is."""
-    venv = RecordingVecEnv(learner.task.make, ENVIRONMENTS, normalize=False)
+    venv = learner.task.vector(ENVIRONMENTS, normalize=False)
     try:
         venv.restart(seed, STEPS)
         torch.manual_seed(seed)
@@ -63,10 +63,13 @@ def experience(learner: ControlLearner, *, seed: int) -> Record:
 
 def epic(record: Record, task: Task, ensemble: RewardEnsemble, *, gamma: float, rng: np.random.Generator) -> float:
     """The EPIC distance of the learned and the true reward on transitions of a record; NaN where it cannot be had."""
+    states = record.states
+    if states is None:
+        return math.nan
     env = task.make()
     try:
-        simulator, states = env.unwrapped, record.states
-        if states is None or not isinstance(simulator, MujocoEnv):
+        simulator = env.unwrapped
+        if not isinstance(simulator, MujocoEnv):
             return math.nan
         within = np.argwhere(~record.last[:-1])  # an episode goes on, so that the next state is in the record
         t, n = within[rng.choice(len(within), min(TRANSITIONS, len(within)), replace=False)].T

@@ -1,6 +1,7 @@
 """Cut what happened in the environments into clips."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,40 +11,53 @@ from prefrl.control.vector import Record
 from prefrl.segments import Replay, Segment, SegmentBatch, SimulatorStates, View
 
 
+class Span(NamedTuple):
+    """Steps of one environment, from `start` to before `stop`."""
+
+    env: int
+    start: int
+    stop: int
+
+
 def cut(record: Record, task: Task, rng: np.random.Generator, *, most: int) -> list[Segment]:
-    """At most `most` clips of `task.clip_steps` steps that do not overlap, chosen at random; copies of the record.
+    """At most `most` clips of `task.clip_steps` steps that do not overlap, chosen at random; copies of the record."""
+    return [clip(record, task, span) for span in spans(record, task.clip_steps, rng, most=most)]
+
+
+def spans(record: Record, steps: int, rng: np.random.Generator, *, most: int) -> list[Span]:
+    """Where to cut at most `most` clips of that many steps which do not overlap, chosen at random.
 
     Within an episode clips begin at a random offset, but an episode that ended by itself is cut from its end, so that
     how it ended is seen; one shorter than a clip is a clip of its own.
     """
-    pieces = [piece for episode in _episodes(record) for piece in _pieces(record, episode, task.clip_steps, rng)]
+    pieces = [piece for episode in _episodes(record) for piece in _pieces(record, episode, steps, rng)]
     if len(pieces) > most:
         pieces = [pieces[i] for i in sorted(rng.choice(len(pieces), most, replace=False))]
-    return [_segment(record, task, env, start, stop) for env, start, stop in pieces]
+    return pieces
 
 
-def _episodes(record: Record) -> Iterator[tuple[int, int, int]]:
-    """(environment, first step, step after the last) of each episode, or of the part of it that was recorded."""
+def _episodes(record: Record) -> Iterator[Span]:
+    """Each episode, or the part of it that was recorded."""
     for env in range(record.first.shape[1] if len(record) > 0 else 0):
         starts = [0, *(i for i in np.flatnonzero(record.first[:, env]).tolist() if i > 0)]
         for start, stop in zip(starts, [*starts[1:], len(record)], strict=True):
-            yield env, start, stop
+            yield Span(env, start, stop)
 
 
-def _pieces(
-    record: Record, episode: tuple[int, int, int], steps: int, rng: np.random.Generator
-) -> list[tuple[int, int, int]]:
+def _pieces(record: Record, episode: Span, steps: int, rng: np.random.Generator) -> list[Span]:
     env, start, stop = episode
     by_itself = bool(record.terminated[stop - 1, env])
     whole = by_itself and bool(record.first[start, env])
     if stop - start < steps:
-        return [(env, start, stop)] if whole else []
+        return [episode] if whole else []
     slack = (stop - start) % steps
     offset = slack if by_itself else int(rng.integers(slack + 1))
-    return [(env, i, i + steps) for i in range(start + offset, stop - steps + 1, steps)]
+    return [Span(env, i, i + steps) for i in range(start + offset, stop - steps + 1, steps)]
 
 
-def _segment(record: Record, task: Task, env: int, start: int, stop: int) -> Segment:
+def clip(record: Record, task: Task, span: Span) -> Segment:
+    """A copy of what happened there, with what is needed to show it."""
+    env, start, stop = span
     obs = record.obs[start:stop, env]
     view: View | None = None
     if record.states is not None:
@@ -52,11 +66,13 @@ def _segment(record: Record, task: Task, env: int, start: int, stop: int) -> Seg
         begin = int(np.flatnonzero(record.first[: start + 1, env])[-1])
         origin, act = record.origins[begin, env], record.act[begin:stop, env].copy()
         view = Replay(task.env_id, origin, act, start - begin, obs[0].copy(), min(task.fps, CLIP_FPS))
+    elif record.games is not None:
+        view = record.games.view(env, record.begin + start, record.begin + stop, obs[0, -1])
     return Segment(
         obs=obs,
         act=record.act[start:stop, env],
         context=np.zeros((0, *obs.shape[1:]), obs.dtype),
-        true_reward=record.true_reward[start:stop, env],
+        true_reward=record.oracle_reward[start:stop, env],
         view=view,
     )
 
@@ -65,10 +81,10 @@ def as_batch(record: Record) -> SegmentBatch:
     """Each environment's whole record as one segment, [n, L]: how the learned reward scores a rollout at once."""
     steps, envs = record.true_reward.shape
     none = torch.zeros((envs, 0), dtype=torch.bool)
-    obs = torch.from_numpy(record.obs.swapaxes(0, 1).copy())
+    obs = torch.from_numpy(record.obs.swapaxes(0, 1))
     return SegmentBatch(
         obs=obs,
-        act=torch.from_numpy(record.act.swapaxes(0, 1).copy()),
+        act=torch.from_numpy(record.act.swapaxes(0, 1)),
         mask=torch.ones((envs, steps), dtype=torch.bool),
         context=obs[:, :0],
         context_mask=none,

@@ -1,33 +1,35 @@
 """How good a policy is, by the true reward, in episodes that it never trained on."""
 
 import numpy as np
+import torch
 
 from prefrl.control.learner import ControlLearner
 from prefrl.control.tasks import Task
-from prefrl.control.vector import RecordingVecEnv
 
 
 def evaluate(learner: ControlLearner | None, task: Task, *, episodes: int, seed: int) -> np.ndarray:
-    """[episodes] true returns of fresh episodes of the policy, acting deterministically; without learner a random one.
+    """[episodes] true returns of fresh episodes of the policy; without learner of a random one.
 
-    An episode without a time limit is cut at 1,000 steps.
+    It acts deterministically, but in games as it learned to, with its noise: there without it some never end. An
+    episode ends by its time limit at the latest, or where there is none after `task.longest` steps.
     """
-    venv = RecordingVecEnv(task.make, episodes, normalize=False)
+    venv = task.vector(episodes, normalize=False, endless=False)
     try:
-        steps = task.episode_steps or 1000
-        venv.restart(seed, steps)
+        venv.restart(seed, 1)
         venv.action_space.seed(seed)
+        torch.manual_seed(seed)
         obs = venv.reset()
         alive = np.ones(episodes, np.bool_)
         returns = np.zeros(episodes)
-        for _ in range(steps):
+        for _ in range(task.longest):
             if learner is None:
                 actions = np.array([venv.action_space.sample() for _ in range(episodes)])
             else:
-                actions, _ = learner.model.predict(learner.venv.normalized(obs), deterministic=True)
+                actions, _ = learner.model.predict(learner.venv.normalized(obs), deterministic=task.deterministic)
             venv.step_async(actions)
             obs, _, dones, _ = venv.step_wait()
-            returns += venv.record(newest=1).true_reward[0] * alive
+            returns += venv.record().true_reward[0] * alive
+            venv.forget()
             alive &= ~dones
             if not alive.any():
                 break

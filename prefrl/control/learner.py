@@ -2,64 +2,27 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from gymnasium import spaces
-from sb3_contrib import TRPO
-from stable_baselines3 import PPO, SAC
-from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3 import SAC
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 
 from prefrl.choice import pairs_ordered_alike
-from prefrl.control.buffers import PaidReplayBuffer, PaidRolloutBuffer
-from prefrl.control.clips import as_batch, cut
+from prefrl.control.algorithms import LearnerConfig, build_model
+from prefrl.control.buffers import PaidReplayBuffer
+from prefrl.control.clips import as_batch, clip, spans
 from prefrl.control.tasks import Task
-from prefrl.control.vector import RecordingVecEnv
 from prefrl.ensemble import RewardFn
 from prefrl.labelers import true_reward
 from prefrl.loop import Experience
 from prefrl.measuring import correlation
-from prefrl.segments import SegmentBatch, collate
+from prefrl.segments import SegmentBatch
 from prefrl.state_files import load_state, save_state
-
-Algorithm = Literal["ppo", "trpo", "sac"]
-
-
-@dataclass(frozen=True)
-class LearnerConfig:
-    """The policy's learner; where an algorithm has no use for a setting it is ignored."""
-
-    algo: Algorithm = "ppo"
-    num_envs: int = 8
-    """Environments side by side."""
-    rollout_steps: int = 250
-    """Steps of each environment between two updates of the policy (PPO, TRPO)."""
-    batch_size: int = 250
-    epochs: int = 10
-    learning_rate: float = 1e-3
-    gamma: float = 0.99
-    gae_lambda: float = 0.95
-    entropy_bonus: float = 0.01
-    """Christiano et al. 2017, appendix A.1. A reward that still changes must find a policy that still explores."""
-    initial_log_std: float = -0.5
-    """Logarithm of the standard deviation of actions at first, where they are continuous."""
-    hidden: int = 64
-    """Units in each of the two hidden layers of policy and value function."""
-
-
-def default_config(algo: Algorithm) -> LearnerConfig:
-    """The settings that an algorithm has unless told otherwise, the same for every task."""
-    if algo == "trpo":  # the discount is shorter than the paper's .995: in short episodes that one learns slowly
-        return LearnerConfig(algo)
-    if algo == "sac":
-        return LearnerConfig(algo, batch_size=256, hidden=256, learning_rate=3e-4)
-    return LearnerConfig(algo)
 
 
 class ControlLearner:
@@ -76,47 +39,23 @@ class ControlLearner:
         self.steps = 0  # environment steps so far
         self._calls = 0  # of rollout and learn: what their generators derive from
         self._reward: RewardFn | None = None
+        self._learning = False
         self._check = _Check(check)
         on_policy = config.algo != "sac"
-        self.venv = RecordingVecEnv(task.make, config.num_envs, normalize=on_policy)
+        self.venv = task.vector(config.num_envs, normalize=on_policy)
         self._scaler = RunningMeanStd(shape=())
         self._discounted = np.zeros(config.num_envs)
+        self._predicted: list[np.ndarray] = []  # [rollout_steps, n] of each rollout of the present call
         torch.manual_seed(seed)
-        self.model = self._build()
+        self.model = build_model(
+            config,
+            self.venv,
+            seed=seed,
+            pay_rollout=self._pay_rollout,
+            pay_transitions=self._pay_transitions,
+            learning_rate=self._learning_rate,
+        )
         self.model.set_logger(Logger(folder=None, output_formats=[]))
-
-    def _build(self) -> BaseAlgorithm:
-        c = self.config
-        shared: dict[str, Any] = {
-            "learning_rate": c.learning_rate,
-            "gamma": c.gamma,
-            "seed": self.seed,
-            "device": "cpu",
-        }
-        if c.algo == "sac":
-            model: BaseAlgorithm = SAC(
-                "MlpPolicy",
-                self.venv,
-                **shared,
-                batch_size=c.batch_size,
-                learning_starts=0,
-                gradient_steps=-1,
-                replay_buffer_class=PaidReplayBuffer,
-                replay_buffer_kwargs={"pay": self._pay_transitions},
-                policy_kwargs={"net_arch": [c.hidden, c.hidden]},
-            )
-            return model
-        shared |= {
-            "n_steps": c.rollout_steps,
-            "batch_size": c.batch_size,
-            "gae_lambda": c.gae_lambda,
-            "rollout_buffer_class": PaidRolloutBuffer,
-            "rollout_buffer_kwargs": {"pay": self._pay_rollout},
-            "policy_kwargs": {"net_arch": [c.hidden, c.hidden], "log_std_init": c.initial_log_std},
-        }
-        if c.algo == "trpo":
-            return TRPO("MlpPolicy", self.venv, **shared)
-        return PPO("MlpPolicy", self.venv, **shared, n_epochs=c.epochs, ent_coef=c.entropy_bonus)
 
     @property
     def _replay(self) -> PaidReplayBuffer:
@@ -124,21 +63,13 @@ class ControlLearner:
         assert isinstance(self.model.replay_buffer, PaidReplayBuffer)
         return self.model.replay_buffer
 
-    @property
-    def discrete(self) -> bool:
-        """Whether actions are numbered."""
-        return isinstance(self.venv.action_space, spaces.Discrete)
-
-    @property
-    def obs_size(self) -> int:
-        """Numbers in an observation."""
-        return int(np.prod(self.venv.observation_space.shape or ()))
-
-    @property
-    def act_size(self) -> int:
-        """Numbers in an action, or how many actions there are."""
-        space = self.venv.action_space
-        return int(space.n) if isinstance(space, spaces.Discrete) else int(np.prod(space.shape or ()))
+    def _learning_rate(self, _: float) -> float:
+        """The optimizer's step size, which falls in a straight line over the whole run where it falls at all."""
+        c = self.config
+        if c.decay_steps is None:
+            return c.learning_rate
+        done = self.steps + self.model.num_timesteps if self._learning else self.steps
+        return c.learning_rate * max(0.0, 1.0 - done / c.decay_steps)
 
     # ---- acting and learning -------------------------------------------------------------------------------------
 
@@ -175,8 +106,9 @@ class ControlLearner:
         rollout = self.venv.num_envs * (1 if self.config.algo == "sac" else self.config.rollout_steps)
         steps = rollout * math.ceil(steps / rollout)
         rng = self._begin(steps)
-        self._reward = reward
+        self._reward, self._learning, self._predicted = reward, True, []
         self.model.learn(steps, callback=self._check, reset_num_timesteps=True)
+        self._learning = False
         return self._experience(rng, reward)
 
     def _experience(self, rng: np.random.Generator, reward: RewardFn | None) -> Experience:
@@ -191,15 +123,15 @@ class ControlLearner:
             "reward_clip_correlation": math.nan,
             "newest_accuracy": math.nan,
         }
-        clips = cut(record, self.task, rng, most=self.most_clips)
+        where = spans(record, self.task.clip_steps, rng, most=self.most_clips)
+        clips = [clip(record, self.task, span) for span in where]
         if reward is not None:
-            predicted = reward(as_batch(record)).numpy().T
-            episodes = max(1, int(record.first.sum()))
-            metrics["predicted_return"] = float(predicted.sum()) / episodes
+            predicted = np.concatenate(self._predicted) if self._predicted else reward(as_batch(record)).numpy().T
+            metrics["predicted_return"] = float(predicted.sum()) / max(1, self.venv.episodes)
             metrics["reward_correlation"] = correlation(predicted, record.true_reward)
             if clips:
-                paid = reward(collate(clips)).sum(dim=1).numpy()
-                true = np.array([true_reward(clip).sum() for clip in clips])
+                paid = np.array([predicted[start:stop, env].sum() for env, start, stop in where])
+                true = np.array([true_reward(each).sum() for each in clips])
                 metrics["reward_clip_correlation"] = correlation(paid, true)
                 metrics["newest_accuracy"] = pairs_ordered_alike(torch.from_numpy(paid), torch.from_numpy(true))
         return Experience(clips, metrics)
@@ -207,12 +139,18 @@ class ControlLearner:
     # ---- pay -----------------------------------------------------------------------------------------------------
 
     def _pay_rollout(self, steps: int) -> np.ndarray:
-        """[steps, n] rewards of the newest steps, divided by the running standard deviation of discounted returns."""
+        """[steps, n] rewards of the newest steps.
+
+        Where they are scaled it is by the running standard deviation of their discounted returns.
+        """
         record = self.venv.record(newest=steps)
         if self._reward is None:
-            rewards = record.true_reward
+            rewards = np.clip(record.true_reward, -1.0, 1.0) if self.config.clip_rewards else record.true_reward
         else:
             rewards = self._reward(as_batch(record)).numpy().T.astype(np.float64)
+            self._predicted.append(rewards)  # for the log: what is scored once need not be scored again
+        if not self.config.scale_rewards:
+            return rewards
         returns = np.empty_like(rewards)
         for t in range(steps):
             self._discounted = self._discounted * self.config.gamma * ~record.first[t] + rewards[t]

@@ -2,10 +2,38 @@
 
 import math
 
+import numpy as np
 import torch
+from gymnasium import spaces
 from torch import Tensor, nn
 
+from prefrl.control.conv_reward import ConvReward
 from prefrl.segments import SegmentBatch
+
+
+def reward_network(
+    observations: spaces.Space[np.ndarray],
+    actions: spaces.Space[np.ndarray],
+    *,
+    members: int,
+    seed: int,
+    bfloat16: bool = False,
+) -> "MLPReward | ConvReward":
+    """The paper's network for what is observed: convolutions for pictures [channels, height, width], else perceptrons.
+
+    Only perceptrons see actions, too; only convolutions are done in bfloat16.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    shape = observations.shape or ()
+    if len(shape) == 3:
+        return ConvReward(shape=shape, members=members, generator=generator, bfloat16=bfloat16)
+    return MLPReward(
+        obs_size=int(np.prod(shape)),
+        act_size=int(actions.n) if isinstance(actions, spaces.Discrete) else int(np.prod(actions.shape or ())),
+        discrete=isinstance(actions, spaces.Discrete),
+        members=members,
+        generator=generator,
+    )
 
 
 class MLPReward(nn.Module):

@@ -1,16 +1,21 @@
 """Which environments there are, and whether this learner can use one."""
 
 import difflib
+import importlib
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 import gymnasium
 import numpy as np
+import torch
 from gymnasium import spaces
 
 import prefrl_envs  # noqa: F401  registers the tasks
+from prefrl.control.vector import Recorder, RecordingVecEnv
 from prefrl.errors import PrefrlError
+from prefrl_envs.atari.games import GAMES, find_game
 
 # The paper's eight and its new behaviors, and the smallest world of all.
 TASKS = {
@@ -28,6 +33,8 @@ TASKS = {
 }
 
 
+GAME_FPS = 15.0  # steps a second of a game: an action lasts 4 frames of 60
+
 # Clips are shown at no more steps a second than this; a faster simulation is shown slowed down, as rl-teacher showed
 # hopper. A second and a half of it would be 188 steps, thrice the paper's longest clip and thrice the work of a fit.
 CLIP_FPS = 40.0
@@ -43,20 +50,81 @@ class Task:
     episode_steps: int | None  # the time limit, if there is one
     fps: float  # steps per second of simulated time
 
+    @property
+    def longest(self) -> int:
+        """Steps after which an episode is cut off where it is watched or measured."""
+        return self.episode_steps or 1000
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether the policy acts without its noise where it is watched or measured."""
+        return True
+
     def make(self, **settings: Any) -> gymnasium.Env[Any, Any]:
         """A new copy of the environment."""
         return gymnasium.make(self.env_id, disable_env_checker=True, **settings)
 
+    def vector(self, num_envs: int, *, normalize: bool, endless: bool = True) -> Recorder:
+        """Copies of it side by side. `endless`: as for learning, where episodes of games are hidden."""
+        return RecordingVecEnv(self.make, num_envs, normalize=normalize)
 
-def find_task(name: str, *, clip_seconds: float, clip_steps: int | None = None, continuous: bool = False) -> Task:
-    """The task of that name, or the Gymnasium environment of that id ("Pusher-v5", "module:Id-v0").
+
+@dataclass(frozen=True)
+class AtariTask(Task):
+    """An Atari game: pictures, many copies in threads, and one endless episode of games."""
+
+    masked: bool = True  # whether what shows the reward is blackened
+
+    @property
+    def longest(self) -> int:
+        """Half an hour of a game, 108,000 frames, as is customary."""
+        return 27_000
+
+    @property
+    def deterministic(self) -> bool:
+        """No: a policy without noise can wait for ever."""
+        return False
+
+    def make(self, **settings: Any) -> gymnasium.Env[Any, Any]:
+        """Gymnasium's environment of the game, with its score and as large as on a television; no sticky actions."""
+        import ale_py
+
+        gymnasium.register_envs(ale_py)
+        return super().make(repeat_action_probability=0.0, **settings)
+
+    def vector(self, num_envs: int, *, normalize: bool, endless: bool = True) -> Recorder:
+        """See `Task`; pictures are not normalized by statistics."""
+        from prefrl.control.pictures import GameVecEnv  # needs ale-py
+
+        return GameVecEnv(self.env_id, num_envs, masked=self.masked, endless=endless, threads=torch.get_num_threads())
+
+
+def task_of(config: Mapping[str, Any]) -> Task:
+    """The task of a run's configuration."""
+    kind = AtariTask if "masked" in config else Task
+    return kind(config["task"], **{f.name: config[f.name] for f in fields(kind) if f.name != "name"})
+
+
+def is_game(name: str) -> bool:
+    """Whether a task of that name would be one of Atari's games."""
+    return name in GAMES or name.startswith("ALE/")
+
+
+def find_task(
+    name: str, *, clip_seconds: float, clip_steps: int | None = None, continuous: bool = False, masked: bool = True
+) -> Task:
+    """The task of that name, or the Gymnasium environment of that id ("Pusher-v5", "module:Id-v0", "ALE/Alien-v5").
 
     A clip lasts `clip_seconds` (1.5 in Christiano et al. 2017, appendix A.1) when it is shown, which is simulated time
     but for simulations of more than 40 steps a second (`CLIP_FPS`), and at most half an episode; or it is `clip_steps`
     long, if given. Raises PrefrlError if there is no such task, if half an episode is shorter than `clip_steps`, if its
     observations are no vector or its actions neither Box nor Discrete, or if they are Discrete where they must be
-    `continuous`, as SAC's.
+    `continuous`, as SAC's; or if a game is to be `masked` and nobody has looked where it shows the score.
     """
+    if is_game(name):
+        return _find_game(name, clip_steps or max(1, round(clip_seconds * GAME_FPS)), masked=masked)
+    if not masked:
+        raise PrefrlError(f"--unmasked is for Atari's games; {name!r} is none and has no mask: leave it out")
     env_id = TASKS.get(name, name)
     try:
         env = gymnasium.make(env_id, disable_env_checker=True)
@@ -82,6 +150,24 @@ def find_task(name: str, *, clip_seconds: float, clip_steps: int | None = None, 
     return Task(name, env_id, int(min(steps, longest)), limit, fps)
 
 
+def _find_game(name: str, clip_steps: int, *, masked: bool) -> AtariTask:
+    try:
+        game = find_game(name)
+        importlib.import_module("ale_py")
+    except ValueError as error:
+        raise PrefrlError(str(error)) from error
+    except ImportError as error:
+        raise PrefrlError(
+            f"{name!r} is an Atari game and needs ale-py: pip install 'prefrl[atari]' ({error})"
+        ) from error
+    if masked and not game.masks:
+        raise PrefrlError(
+            f"nobody has looked where {game.ale_id} shows its score, so it cannot be masked, and the reward could be "
+            f"read off the picture: train one of {', '.join(GAMES)}, or take it as it is with --unmasked"
+        )
+    return AtariTask(name, game.ale_id, clip_steps, None, GAME_FPS, masked)
+
+
 def _unknown(name: str, error: Exception) -> str:
     # "Gymnasium knows it but a package is missing" is told apart from "nobody knows it".
     if isinstance(error, gymnasium.error.DependencyNotInstalled):
@@ -93,8 +179,8 @@ def _unknown(name: str, error: Exception) -> str:
         return f"task {name!r}: no module {missing!r} can be imported; install it or set PYTHONPATH"
     if isinstance(error, ImportError):
         return f"task {name!r} cannot be imported: {error}"
-    near = difflib.get_close_matches(name, [*TASKS, *gymnasium.registry], n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"the tasks are {', '.join(TASKS)}."
+    near = difflib.get_close_matches(name, [*TASKS, *GAMES, *gymnasium.registry], n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"the tasks are {', '.join([*TASKS, *GAMES])}."
     return f"no task {name!r}; {hint} Any Gymnasium id works too, as Pusher-v5 or module:Id-v0."
 
 

@@ -12,18 +12,20 @@ from gymnasium.utils.seeding import np_random
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv
 
+from prefrl.control.game_replay import GameLog
 from prefrl.control.rendering import is_mujoco
 from prefrl.errors import PrefrlError
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Record:
-    """What happened in the environments since `RecordingVecEnv.restart`; L steps of n environments."""
+    """What happened in the environments since `Recorder.restart`; L steps of n environments."""
 
     obs: np.ndarray  # [L, n, *obs]  as the environment gave it, before each action
     act: np.ndarray  # [L, n, *act]  as the environment took it
     next_obs: np.ndarray  # [L, n, *obs]  after each action, also where the episode then ended
     true_reward: np.ndarray  # [L, n]  float64
+    oracle_reward: np.ndarray  # [L, n]  float64, what an oracle judges by
     first: np.ndarray  # [L, n]  bool, True where an episode begins
     last: np.ndarray  # [L, n]  bool, True where an episode ends
     terminated: np.ndarray  # [L, n]  bool, True where it ends by itself, not by its time limit
@@ -31,21 +33,68 @@ class Record:
     # [L, n]  str where an episode begins: its generator's state before, as JSON, where an environment that is not
     # MuJoCo's can draw itself
     origins: np.ndarray | None = None
+    games: GameLog | None = None  # where a game can be played once more
+    begin: int = 0  # the first of these steps in `games`
 
     def __len__(self) -> int:
         return len(self.obs)
 
     def __getitem__(self, index: slice) -> "Record":
-        values = ((field.name, getattr(self, field.name)) for field in fields(self))
-        chosen: dict[str, Any] = {name: None if value is None else value[index] for name, value in values}
-        return Record(**chosen)
+        """The steps from `index.start`, which is not negative."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        chosen: dict[str, Any] = {
+            n: value[index] if isinstance(value, np.ndarray) else value for n, value in values.items()
+        }
+        return Record(**chosen | {"begin": self.begin + (index.start or 0)})
 
 
-class RecordingVecEnv(VecEnv):
-    """Stable-Baselines3's interface to n copies of an environment.
+class Recorder(VecEnv):
+    """Stable-Baselines3's interface to n environments, all of whose steps it remembers.
 
-    The reward that `step` returns is always 0 and the true one is kept in `record`: whoever pays the learner does so
-    once a rollout. Observations reach the policy normalized by running statistics (mean 0, standard deviation 1,
+    The reward that `step` returns is always 0 and the true one is kept in `record` and told in `infos`: whoever pays
+    the learner does so once a rollout.
+    """
+
+    normalizer: RunningMeanStd | None = None  # of observations
+    finished: list[float]  # true returns of the episodes that ended since `restart`
+    _record: Record
+    _filled: int
+
+    def _start(self, steps: int) -> None:
+        """Forget the record, and make room for `steps` steps of each environment."""
+        raise NotImplementedError
+
+    def restart(self, seed: int, steps: int) -> None:
+        """Forget the record, make room for `steps` steps of each environment, and seed the reset that follows."""
+        self._start(steps)
+        self.seed(seed)
+
+    def record(self, newest: int | None = None) -> Record:
+        """What happened since `restart`, or the newest steps of it; views, not copies."""
+        start = 0 if newest is None else self._filled - newest
+        return self._record[start : self._filled]
+
+    def forget(self) -> None:
+        """Drop what was recorded, so that there is room again; what the environments do goes on."""
+        self._filled = 0
+
+    @property
+    def episodes(self) -> int:
+        """How many began since `restart`."""
+        raise NotImplementedError
+
+    def update_normalizer(self, newest: int) -> None:
+        """Learn the statistics of observations from the newest steps, where there are any."""
+
+    def normalized(self, obs: np.ndarray) -> np.ndarray:
+        """What the policy sees of `obs` [..., *obs]."""
+        return obs
+
+
+class RecordingVecEnv(Recorder):
+    """n copies of a Gymnasium environment that observes a vector.
+
+    Observations reach the policy normalized by running statistics (mean 0, standard deviation 1,
     clipped at 10), which change only in `update_normalizer`, so that they stand still during a rollout.
     """
 
@@ -63,7 +112,6 @@ class RecordingVecEnv(VecEnv):
         self._replays = not self._mujoco and "rgb_array" in (env.metadata.get("render_modes") or ())
         self._origins = [""] * num_envs
         self._obs = np.zeros((num_envs, *self._raw_space.shape), np.float32)
-        self.finished: list[float] = []  # true returns of the episodes that ended since `restart`
         self._start(0)
         super().__init__(num_envs, seen, env.action_space)
 
@@ -75,11 +123,13 @@ class RecordingVecEnv(VecEnv):
         self._filled = 0
         self.finished = []
         self._returns = np.zeros(len(self.envs))
+        true_reward = np.zeros(shape)
         self._record = Record(
             obs=np.zeros((*shape, *self._obs.shape[1:]), np.float32),
             act=np.zeros((*shape, *(act_space.shape or ())), act_space.dtype),
             next_obs=np.zeros((*shape, *self._obs.shape[1:]), np.float32),
-            true_reward=np.zeros(shape),
+            true_reward=true_reward,
+            oracle_reward=true_reward,
             first=np.zeros(shape, np.bool_),
             last=np.zeros(shape, np.bool_),
             terminated=np.zeros(shape, np.bool_),
@@ -90,18 +140,11 @@ class RecordingVecEnv(VecEnv):
     def _state_size(self) -> int:
         return int(self._mujoco[0].model.nq + self._mujoco[0].model.nv)
 
-    def restart(self, seed: int, steps: int) -> None:
-        """Forget the record, make room for `steps` steps of each environment, and seed the reset that follows."""
-        self._start(steps)
-        self.seed(seed)
-
-    def record(self, newest: int | None = None) -> Record:
-        """What happened since `restart`, or the newest steps of it; views, not copies."""
-        start = 0 if newest is None else self._filled - newest
-        return self._record[start : self._filled]
+    @property
+    def episodes(self) -> int:
+        return int(self.record().first.sum())
 
     def update_normalizer(self, newest: int) -> None:
-        """Learn the statistics of observations from the newest steps."""
         if self.normalizer is not None:
             obs = self.record(newest).obs
             if obs.size > 0:  # the mean of nothing is NaN
@@ -114,7 +157,6 @@ class RecordingVecEnv(VecEnv):
             self._inverse_std = (1.0 / np.sqrt(self.normalizer.var + 1e-8)).astype(np.float32)
 
     def normalized(self, obs: np.ndarray) -> np.ndarray:
-        """What the policy sees of `obs` [..., *obs]."""
         if self.normalizer is None:
             return obs.copy()
         return np.asarray(np.clip((obs - self._mean) * self._inverse_std, -10.0, 10.0))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from prefrl.commands.train import Train
 from prefrl.errors import PrefrlError
@@ -147,17 +147,21 @@ def _options(where: str, options: object) -> dict[str, Any]:
 def _fits(value: object, kind: Any) -> bool:
     if get_origin(kind) is Literal:
         return value in get_args(kind)
-    if isinstance(kind, UnionType):
+    if _is_union(kind):
         return any(_fits(value, part) for part in get_args(kind))
     if kind is float:
         return type(value) in (int, float)
     return type(value) is (str if kind is Path else kind)  # a bool is no int here
 
 
+def _is_union(kind: Any) -> bool:
+    return isinstance(kind, UnionType) or get_origin(kind) is Union  # `Literal[...] | None` is the latter
+
+
 def _said(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return f"one of {', '.join(get_args(kind))}"
-    if isinstance(kind, UnionType):
+    if _is_union(kind):
         return " or ".join(_said(part) for part in get_args(kind) if part is not type(None))
     return _KINDS[kind]
 

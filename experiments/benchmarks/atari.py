@@ -1,0 +1,187 @@
+"""How fast games are learned: prefrl on a learned and on the true reward, plain Stable-Baselines3, and the limits.
+
+The same game, network, algorithm and settings, each in a process of its own, one after another and in turns. Plain
+Stable-Baselines3 uses its own Atari wrappers and needs opencv-python-headless. `environment` acts at random and learns
+nothing; `network` acts and learns on pictures that stand still. Prints medians over the turns, and ratios of the same
+turn.
+
+    python experiments/benchmarks/atari.py --turns 3
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import tyro
+
+RESULTS = Path(__file__).parent.parent / "results" / "atari_speed.json"
+PARTS = ("environment", "network", "plain", "true", "learned")
+
+
+@dataclass(frozen=True)
+class Args:
+    """Compare steps a second."""
+
+    game: str = "pong"
+    algo: Literal["ppo", "a2c"] = "ppo"
+    network: Literal["small", "nature"] = "small"
+    steps: int = 200_000
+    """Of each run."""
+    labels: int = 500
+    turns: int = 3
+    threads: int = 2
+    out: Path = RESULTS
+    only: Literal["environment", "network", "plain"] | None = None
+    """Measure one part here and print its steps a second: what the other processes call."""
+
+
+def environment(args: Args) -> float:
+    """Steps a second of the games alone."""
+    from prefrl_envs.atari.vector import AtariVector
+
+    vector = AtariVector(args.game, 16, num_threads=args.threads)
+    vector.reset(seed=0)
+    actions = np.random.default_rng(0).integers(vector.single_action_space.n, size=(args.steps // 16, 16))
+    started = time.perf_counter()
+    for act in actions:
+        vector.step(act)
+    return len(actions) * 16 / (time.perf_counter() - started)
+
+
+def network(args: Args) -> float:
+    """Steps a second of acting and learning where the environment costs nothing."""
+    import torch
+    from stable_baselines3.common.vec_env import VecEnv
+
+    from prefrl.control.tasks import find_task
+
+    class Still(VecEnv):
+        """Shows one picture."""
+
+        def reset(self) -> np.ndarray:
+            return self.obs
+
+        def step_async(self, actions: np.ndarray) -> None:
+            pass
+
+        def step_wait(self) -> Any:
+            return self.obs, np.zeros(self.num_envs), np.zeros(self.num_envs, bool), [{}] * self.num_envs
+
+        def close(self) -> None:
+            pass
+
+        def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+            return [None] * self.num_envs
+
+        set_attr = env_method = env_is_wrapped = None  # type: ignore[assignment]
+
+    Still.__abstractmethods__ = frozenset()
+    torch.set_num_threads(args.threads)
+    games = find_task(args.game, clip_seconds=1.0).vector(16, normalize=False)
+    still = Still(16, games.observation_space, games.action_space)
+    still.obs = np.random.default_rng(0).integers(256, size=(16, *games.observation_space.shape), dtype=np.uint8)
+    return timed(args, still)
+
+
+def plain(args: Args) -> float:
+    """Steps a second of Stable-Baselines3 with its own wrappers."""
+    import ale_py
+    import gymnasium
+    import torch
+    from stable_baselines3.common.env_util import make_atari_env
+    from stable_baselines3.common.vec_env import VecFrameStack
+
+    from prefrl_envs.atari.games import find_game
+
+    torch.set_num_threads(args.threads)
+    gymnasium.register_envs(ale_py)
+    settings = {"frameskip": 1, "repeat_action_probability": 0.0}
+    games = make_atari_env(find_game(args.game).ale_id, n_envs=16, seed=0, env_kwargs=settings)
+    return timed(args, VecFrameStack(games, 4))
+
+
+def timed(args: Args, venv: Any) -> float:
+    """Steps a second of Stable-Baselines3's algorithm, with our network and settings and its own buffer."""
+    from stable_baselines3 import A2C, PPO
+
+    from prefrl.control.algorithms import picture_config, policy_settings
+
+    c = picture_config(args.algo, args.network)
+    settings: dict[str, Any] = {
+        "learning_rate": c.learning_rate,
+        "n_steps": c.rollout_steps,
+        "gamma": c.gamma,
+        "gae_lambda": c.gae_lambda,
+        "ent_coef": c.entropy_bonus,
+        "policy_kwargs": policy_settings(c),
+        "seed": 0,
+        "device": "cpu",
+    }
+    if args.algo == "ppo":
+        model: Any = PPO(
+            "MlpPolicy", venv, **settings, batch_size=c.batch_size, n_epochs=c.epochs, clip_range=c.clip_range
+        )
+    else:
+        model = A2C("MlpPolicy", venv, **settings)
+    started = time.perf_counter()
+    model.learn(args.steps)
+    return float(model.num_timesteps / (time.perf_counter() - started))
+
+
+def prefrl(args: Args, reward: str) -> float:
+    """Steps a second of a run of the command line, with evaluation, checkpoints and all."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "run"
+        command = ["train", args.game, "--steps", str(args.steps), "--labels", str(args.labels), "--reward", reward]
+        command += ["--algo", args.algo, "--network", args.network, "--threads", str(args.threads)]
+        subprocess.run([sys.executable, "-m", "prefrl", *command, "--out", str(out), "--quiet"], check=True)
+        return float(json.loads((out / "summary.json").read_text())["steps_per_second"])
+
+
+def part(args: Args, name: str) -> float:
+    """Steps a second of one part, in a process of its own."""
+    if name in ("true", "learned"):
+        return prefrl(args, name)
+    command = [sys.executable, __file__, "--only", name, "--game", args.game, "--steps", str(args.steps)]
+    command += ["--algo", args.algo, "--network", args.network, "--threads", str(args.threads)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
+def main(args: Args) -> None:
+    """Measure, print, keep."""
+    from prefrl.provenance import provenance
+
+    turns = []
+    for turn in range(args.turns):
+        turns.append({name: part(args, name) for name in PARTS})
+        print(f"turn {turn + 1}: " + ", ".join(f"{k} {v:,.0f}" for k, v in turns[-1].items()), flush=True)
+    ratios = {
+        f"{a} / {b}": statistics.median(turn[a] / turn[b] for turn in turns)
+        for a, b in (("learned", "true"), ("learned", "plain"), ("true", "plain"), ("true", "network"))
+    }
+    # What two parts that wait for each other would reach: 1 / (1 / environment + 1 / network).
+    ratios["true / (environment and network in turn)"] = statistics.median(
+        turn["true"] * (1 / turn["environment"] + 1 / turn["network"]) for turn in turns
+    )
+    for name, ratio in ratios.items():
+        print(f"{name:42} {ratio:.2f}  (median of {len(turns)})")
+    settings = {name: getattr(args, name) for name in ("game", "algo", "network", "steps", "labels", "threads")}
+    result = {"settings": settings, "steps_per_second": turns, "ratios": ratios, **provenance()}
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    arguments = tyro.cli(Args)
+    if arguments.only is None:
+        main(arguments)
+    else:
+        parts = {"environment": environment, "network": network, "plain": plain}
+        print(parts[arguments.only](arguments))

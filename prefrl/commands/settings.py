@@ -1,0 +1,105 @@
+"""What a training on vectors and one on pictures are set to where the user says nothing: the paper's two halves.
+
+Christiano et al. 2017, appendix A.1 (MuJoCo) and A.2 (Atari); no heavy import, because `--help` reads this, too.
+"""
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from prefrl.errors import PrefrlError
+
+if TYPE_CHECKING:
+    from prefrl.control.algorithms import LearnerConfig
+
+Algorithm = Literal["trpo", "ppo", "sac", "a2c"]
+Network = Literal["small", "nature"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of one kind of tasks."""
+
+    observes: str
+    algorithms: tuple[Algorithm, ...]  # the first is the default
+    labels: int
+    steps: int
+    clip_seconds: float
+    first_share: float  # of all labels, at most, asked before any learning
+    first_labels: int | None  # as many of them, where that is less
+    horizon: float  # of the label schedule, in steps
+    reward_std: float  # of a step's learned reward
+    updates_per_step: float  # minibatches of comparisons for each environment step
+    longest_round: int  # steps, unless an episode is longer
+    normalizes: bool  # observations by statistics, which want a whole round of the random policy
+    clips_per_label: float  # new clips of the random policy for each of the first labels
+    processors: int  # that a training uses
+    fit: dict[str, Any] = field(default_factory=dict)  # of FitConfig
+
+    def algorithm(self, wanted: Algorithm | None, task: str) -> Algorithm:
+        """The one asked for, or the default. Raises PrefrlError if it does not fit."""
+        if wanted is not None and wanted not in self.algorithms:
+            raise PrefrlError(
+                f"--algo {wanted} is not for tasks that observe {self.observes}, as {task!r} does: take --algo "
+                + " or ".join(self.algorithms)
+            )
+        return wanted or self.algorithms[0]
+
+    def upfront(self, labels: int) -> float:
+        """The share of the labels that is asked before any learning."""
+        if self.first_labels is None:
+            return self.first_share
+        return min(self.first_share, self.first_labels / labels)
+
+
+VECTORS = Settings(
+    observes="vectors",
+    algorithms=("trpo", "ppo", "sac"),
+    labels=700,
+    steps=1_000_000,
+    clip_seconds=1.5,
+    first_share=0.25,
+    first_labels=None,
+    horizon=2e6,
+    reward_std=1.0,
+    updates_per_step=30 / 8000,
+    longest_round=8000,
+    normalizes=True,
+    clips_per_label=1.0,
+    processors=1,  # small networks are slower with more
+)
+PICTURES = Settings(
+    observes="pictures",
+    algorithms=("ppo", "a2c"),
+    labels=3300,
+    steps=4_000_000,
+    clip_seconds=25 / 15,
+    first_share=0.5,
+    first_labels=500,
+    horizon=5e6,
+    reward_std=0.05,
+    updates_per_step=1 / 3072,
+    longest_round=40 * 16 * 128,
+    normalizes=False,
+    clips_per_label=2.0,
+    processors=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+    fit={"first_epochs": 20, "batch_size": 32, "learning_rate": 5e-4, "newest": 3000, "measured": 256},
+)
+
+
+def settings_of(task: str) -> Settings:
+    """The settings of a task, by its name alone."""
+    from prefrl.control.tasks import is_game
+
+    return PICTURES if is_game(task) else VECTORS
+
+
+def learner_config(settings: Settings, algo: Algorithm, network: Network | None, task: str) -> "LearnerConfig":
+    """The learner of a task. Raises PrefrlError for a network of pictures where there are none."""
+    from prefrl.control.algorithms import default_config, picture_config
+
+    if settings is PICTURES:
+        return picture_config(algo, network or "small")
+    if network is not None:
+        raise PrefrlError(f"--network is for tasks that observe pictures, and {task!r} observes a vector: leave it out")
+    return default_config(algo)

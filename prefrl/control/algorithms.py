@@ -1,0 +1,174 @@
+"""Stable-Baselines3's algorithms as the control learner uses them: settings, policy networks, and who pays."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from sb3_contrib import TRPO
+from stable_baselines3 import A2C, PPO, SAC
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from torch import Tensor, nn
+from torch.nn import functional
+
+from prefrl.control.buffers import PaidReplayBuffer, PaidRolloutBuffer
+from prefrl.control.vector import Recorder
+
+Algorithm = Literal["ppo", "trpo", "sac", "a2c"]
+Network = Literal["mlp", "small", "nature"]
+
+
+@dataclass(frozen=True)
+class LearnerConfig:
+    """The policy's learner; where an algorithm has no use for a setting it is ignored."""
+
+    algo: Algorithm = "ppo"
+    num_envs: int = 8
+    """Environments side by side."""
+    rollout_steps: int = 250
+    """Steps of each environment between two updates of the policy (all but SAC)."""
+    batch_size: int = 250
+    epochs: int = 10
+    learning_rate: float = 1e-3
+    decay_steps: int | None = None
+    """Environment steps after which the learning rate has fallen to 0; None: it never falls."""
+    gamma: float = 0.99
+    gae_lambda: float = 0.95
+    clip_range: float = 0.2
+    """How far PPO lets an action's probability change in an update, as a share of it."""
+    entropy_bonus: float = 0.01
+    """Christiano et al. 2017, appendix A.1. A reward that still changes must find a policy that still explores."""
+    initial_log_std: float = -0.5
+    """Logarithm of the standard deviation of actions at first, where they are continuous."""
+    network: Network = "mlp"
+    """Of policy and value function: two hidden layers for vectors; for pictures the convolutions of Mnih et al. 2013
+    (small) or of Mnih et al. 2015 (nature)."""
+    hidden: int = 64
+    """Units in each hidden layer, or in the one behind convolutions."""
+    bfloat16: bool = False
+    """Convolve at that precision, policy and reward; optimizers and all else keep float32."""
+    scale_rewards: bool = True
+    """Divide rewards by the running standard deviation of their discounted returns."""
+    clip_rewards: bool = False
+    """Clip the true reward, where it is learned from, to [-1, 1] (Mnih et al. 2015)."""
+
+
+def default_config(algo: Algorithm) -> LearnerConfig:
+    """The settings that an algorithm has unless told otherwise, the same for every task that observes vectors."""
+    if algo == "trpo":  # the discount is shorter than the paper's .995: in short episodes that one learns slowly
+        return LearnerConfig(algo)
+    if algo == "sac":
+        return LearnerConfig(algo, batch_size=256, hidden=256, learning_rate=3e-4)
+    return LearnerConfig(algo)
+
+
+def picture_config(algo: Algorithm, network: Network) -> LearnerConfig:
+    """The same for tasks that observe pictures. A2C's are the paper's (Christiano et al. 2017, appendix A.2)."""
+    pictures: dict[str, Any] = {
+        "num_envs": 16,
+        "network": network,
+        "hidden": 256 if network == "small" else 512,
+        "bfloat16": multiplies_bfloat16(),
+        "scale_rewards": False,
+        "clip_rewards": True,
+    }
+    if algo == "a2c":
+        return LearnerConfig(algo, rollout_steps=5, batch_size=80, learning_rate=7e-4, gae_lambda=1.0, **pictures)
+    return LearnerConfig(
+        algo, rollout_steps=128, batch_size=512, epochs=4, learning_rate=7e-4, clip_range=0.1, **pictures
+    )
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether this processor has units for it (AMX); elsewhere it would be slower than float32."""
+    return bool(torch.cpu._is_amx_tile_supported())
+
+
+def build_model(
+    c: LearnerConfig,
+    venv: Recorder,
+    *,
+    seed: int,
+    pay_rollout: Callable[[int], np.ndarray],
+    pay_transitions: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
+    learning_rate: Callable[[float], float],
+) -> BaseAlgorithm:
+    """The algorithm, which is paid by the functions given, once a rollout or when a batch is sampled."""
+    shared: dict[str, Any] = {"learning_rate": learning_rate, "gamma": c.gamma, "seed": seed, "device": "cpu"}
+    if c.algo == "sac":
+        model: BaseAlgorithm = SAC(
+            "MlpPolicy",
+            venv,
+            **shared,
+            batch_size=c.batch_size,
+            learning_starts=0,
+            gradient_steps=-1,
+            replay_buffer_class=PaidReplayBuffer,
+            replay_buffer_kwargs={"pay": pay_transitions},
+            policy_kwargs={"net_arch": [c.hidden, c.hidden]},
+        )
+        return model
+    shared |= {
+        "n_steps": c.rollout_steps,
+        "gae_lambda": c.gae_lambda,
+        "rollout_buffer_class": PaidRolloutBuffer,
+        "rollout_buffer_kwargs": {"pay": pay_rollout},
+        "policy_kwargs": policy_settings(c),
+    }
+    if c.algo == "a2c":
+        return A2C("MlpPolicy", venv, **shared, ent_coef=c.entropy_bonus)
+    shared["batch_size"] = c.batch_size
+    if c.algo == "trpo":
+        return TRPO("MlpPolicy", venv, **shared)
+    return PPO("MlpPolicy", venv, **shared, n_epochs=c.epochs, ent_coef=c.entropy_bonus, clip_range=c.clip_range)
+
+
+def policy_settings(c: LearnerConfig) -> dict[str, Any]:
+    """How Stable-Baselines3 is to make policy and value function; they share what precedes `net_arch`."""
+    if c.network == "mlp":
+        return {"net_arch": [c.hidden, c.hidden], "log_std_init": c.initial_log_std}
+    return {
+        "net_arch": [],
+        "normalize_images": False,  # the extractor does it, for less
+        "features_extractor_class": Convolutions,
+        "features_extractor_kwargs": {"network": c.network, "features_dim": c.hidden, "bfloat16": c.bfloat16},
+    }
+
+
+class Convolutions(BaseFeaturesExtractor):
+    """What policy and value function see of pictures [B, channels, height, width] with values in 0, ..., 255.
+
+    `small` is the network of Mnih et al. 2013, which A3C used, too; `nature` that of Mnih et al. 2015.
+    """
+
+    def __init__(
+        self, observation_space: spaces.Box, *, network: Network, features_dim: int, bfloat16: bool = False
+    ) -> None:
+        super().__init__(observation_space, features_dim)
+        self.bfloat16 = bfloat16
+        channels = observation_space.shape[0]
+        layers = {
+            "small": ((channels, 16, 8, 4), (16, 32, 4, 2)),
+            "nature": ((channels, 32, 8, 4), (32, 64, 4, 2), (64, 64, 3, 1)),
+        }[network]
+        self.first = nn.Conv2d(*layers[0])
+        self.rest = nn.Sequential(nn.ReLU(inplace=True))
+        for layer in layers[1:]:
+            self.rest += nn.Sequential(nn.Conv2d(*layer), nn.ReLU(inplace=True))
+        self.rest.append(nn.Flatten())
+        with torch.no_grad():
+            size = self.rest(self.first(torch.zeros(1, *observation_space.shape))).numel()
+        self.rest += nn.Sequential(nn.Linear(size, features_dim), nn.ReLU(inplace=True))
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """[B, features_dim]"""
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
+            pictures = observations.to(torch.bfloat16) if self.bfloat16 else observations
+            # From 0, ..., 255 to [0, 1], for less than dividing every picture.
+            weight = self.first.weight / 255.0
+            layer = functional.conv2d(pictures, weight, self.first.bias, self.first.stride)
+            features: Tensor = self.rest(layer)
+        return features.float()

@@ -1,0 +1,109 @@
+"""The reward network for pictures."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from prefrl.ensemble import split
+from prefrl.segments import SegmentBatch
+
+LAYERS = ((7, 3), (5, 2), (3, 1), (3, 1))  # (kernel size, stride)
+FILTERS, HIDDEN, SLOPE, DROPOUT = 16, 64, 0.01, 0.5
+PIECE = 256  # pictures scored at once: what a layer makes of them should stay near the processor
+
+
+class ConvReward(nn.Module):
+    """E convolutional networks over stacks of pictures, as one network whose convolutions are grouped by member.
+
+    Christiano et al. 2017, appendix A.2: 4 layers of 16 filters with batch norm, dropout of .5 and leaky ReLU of slope
+    .01, then 64 units. Pictures are uint8 and scaled to [0, 1]; actions are not seen.
+    """
+
+    def __init__(
+        self, *, shape: tuple[int, ...], members: int, generator: torch.Generator, bfloat16: bool = False
+    ) -> None:
+        """`shape`: channels, height and width of an observation. `bfloat16`: convolve at that precision."""
+        super().__init__()
+        self.members, self.dtype = members, torch.bfloat16 if bfloat16 else torch.float32
+        channels, height, width = shape
+        # All members see the same picture, so the first layer is one convolution for all of them.
+        convolutions = []
+        for i, (kernel, stride) in enumerate(LAYERS):
+            groups = 1 if i == 0 else members
+            inputs = channels if i == 0 else members * FILTERS
+            convolutions.append(nn.Conv2d(inputs, members * FILTERS, kernel, stride, groups=groups, bias=False))
+            height, width = (height - kernel) // stride + 1, (width - kernel) // stride + 1
+        self.convolutions = nn.ModuleList(convolutions)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(members * FILTERS) for _ in LAYERS)
+        self.w1 = nn.Parameter(torch.empty(members, FILTERS * height * width, HIDDEN))
+        self.b1 = nn.Parameter(torch.zeros(members, 1, HIDDEN))
+        self.w2 = nn.Parameter(torch.empty(members, HIDDEN, 1))
+        self.b2 = nn.Parameter(torch.zeros(members, 1, 1))
+        with torch.no_grad():  # torch's own initialization, from a generator of its own
+            for weight in (*(layer.weight for layer in convolutions), self.w1, self.w2):
+                fan_in = weight.shape[1] if weight.dim() == 3 else weight[0].numel()
+                weight.uniform_(-1.0 / math.sqrt(fan_in), 1.0 / math.sqrt(fan_in), generator=generator)
+
+    def forward(self, batch: SegmentBatch) -> Tensor:
+        """[E, B, T]"""
+        pieces = [batch] if self.training else split(batch, steps=PIECE)
+        return torch.cat([self._piece(piece) for piece in pieces], dim=1)
+
+    def _piece(self, batch: SegmentBatch) -> Tensor:
+        if bool(batch.mask.all()):
+            return self._score(batch.obs.flatten(0, 1), len(batch)).view(self.members, *batch.mask.shape)
+        # Batch norm must not see padding.
+        pictures = batch.obs[batch.mask]
+        scores = self._score(pictures, len(pictures))
+        rewards = scores.new_zeros(self.members, *batch.mask.shape)
+        rewards[:, batch.mask] = scores
+        return rewards
+
+    def _score(self, pictures: Tensor, clips: int) -> Tensor:
+        """[E, M] from pictures [M, channels, height, width], uint8, of as many clips of one length."""
+        # With the channels last, what belongs to one place lies together; the processor convolves that twice as fast.
+        layer = pictures.to(self.dtype, memory_format=torch.channels_last)
+        for i, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
+            assert isinstance(convolution, nn.Conv2d)
+            assert isinstance(norm, nn.BatchNorm2d)
+            weight, bias = convolution.weight, None
+            if not self.training:  # what batch norm does is then fixed, and part of the convolution
+                weight, bias = _fused(weight, norm)
+            # From 0, ..., 255 to [0, 1], for less than dividing every picture.
+            weight = weight / 255.0 if i == 0 else weight
+            layer = functional.conv2d(
+                layer,
+                weight.to(self.dtype, memory_format=torch.channels_last),
+                None if bias is None else bias.to(self.dtype),
+                convolution.stride,
+                groups=convolution.groups,
+            )
+            if self.training:
+                layer = norm(layer)
+            layer = functional.leaky_relu(layer, SLOPE, inplace=True)
+            if self.training:
+                layer = _dropout(layer, clips)
+        flat = layer.flatten(1).float().view(len(pictures), self.members, -1).transpose(0, 1)  # [E, M, features]
+        flat = functional.leaky_relu(torch.baddbmm(self.b1, flat, self.w1), SLOPE)
+        return torch.baddbmm(self.b2, flat, self.w2).squeeze(-1)
+
+
+def _fused(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a convolution and the batch norm after it, which no longer learns."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    return weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale
+
+
+def _dropout(layer: Tensor, clips: int) -> Tensor:
+    """Dropout of [clips * T, channels, height, width] that drops the same of all T pictures of a clip.
+
+    So one thinned network judges the whole clip, and chance is drawn for clips: for pictures it took half of a fit.
+    """
+    apart = layer.unflatten(0, (clips, -1))
+    kept = torch.empty_like(apart[:, :1]).bernoulli_(1.0 - DROPOUT).mul_(1.0 / (1.0 - DROPOUT))
+    dropped: Tensor = apart * kept
+    return dropped.flatten(0, 1)
