@@ -3,6 +3,7 @@
 Christiano et al. 2017, appendix A.1 (MuJoCo) and A.2 (Atari); no heavy import, because `--help` reads this, too.
 """
 
+import math
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,6 +12,7 @@ from prefrl.errors import PrefrlError
 
 if TYPE_CHECKING:
     from prefrl.control.algorithms import LearnerConfig
+    from prefrl.control.tasks import Task
 
 Algorithm = Literal["trpo", "ppo", "sac", "a2c"]
 Network = Literal["small", "nature"]
@@ -50,6 +52,31 @@ class Settings:
         if self.first_labels is None:
             return self.first_share
         return min(self.first_share, self.first_labels / labels)
+
+    def divide(self, steps: int, task: "Task", learner: "LearnerConfig", *, first: float) -> tuple[int, int, int]:
+        """Steps of the random policy, steps of a round, and rounds, for a training of so many steps in all.
+
+        `first` steps are those of the clips of the first questions, one each. Raises PrefrlError if there is not even
+        time for a few clips.
+        """
+        # Whole episodes, because environments begin anew with each round; some 25 rounds, so that questions follow the
+        # policy, but none longer than need be.
+        rollout = learner.num_envs * learner.rollout_steps
+        rollouts = max(
+            math.ceil((task.episode_steps or 2 * task.clip_steps) / learner.rollout_steps),
+            min(self.longest_round // rollout, steps // (25 * rollout)),
+            1,
+        )
+        # Enough clips of the random policy to ask about, but at most a tenth of the run.
+        wanted = max(self.clips_per_label * first, rollout * rollouts if self.normalizes else 0)
+        warmup = learner.num_envs * math.ceil(min(wanted, steps / 10) / learner.num_envs)
+        warmup = max(warmup, 4 * task.clip_steps * learner.num_envs)
+        if task.episode_steps is None and warmup > steps:
+            raise PrefrlError(
+                f"clips of {task.clip_steps} steps need {warmup:,} steps of the random policy before the first "
+                f"question, but --steps is {steps:,}: ask for shorter clips, or train longer"
+            )
+        return warmup, rollout * rollouts, math.ceil(max(1, steps - warmup) / (rollout * rollouts))
 
 
 VECTORS = Settings(

@@ -122,6 +122,11 @@ class Train:
         """How many a training uses."""
         return self.threads or settings_of(self.task).processors
 
+    @property
+    def all_steps(self) -> int:
+        """Environment steps in all."""
+        return self.steps or settings_of(self.task).steps
+
     def _labeler(self) -> str:
         return self.labeler if self.labels_from is None else "recorded"
 
@@ -186,7 +191,7 @@ class Train:
 
         settings = settings_of(self.task)
         algo = settings.algorithm(self.algo, self.task)
-        total = self.steps or settings.steps
+        total = self.all_steps
         clip_seconds = self.clip_seconds or settings.clip_seconds
         task = find_task(
             self.task,
@@ -209,15 +214,6 @@ class Train:
         )
         if oracle.tells_returns and oracle != Oracle(seed=self.seed, tells_returns=True):
             raise PrefrlError("--fit target learns from true returns, which have no errors: leave out --oracle-...")
-        # Whole episodes, because environments begin anew with each round; some 25 rounds, so that questions follow the
-        # policy, but none longer than need be.
-        rollout = learner.num_envs * learner.rollout_steps
-        per_round = max(
-            math.ceil((task.episode_steps or 2 * task.clip_steps) / learner.rollout_steps),
-            min(settings.longest_round // rollout, total // (25 * rollout)),
-            1,
-        )
-        steps_per_round = rollout * per_round
         labels = self._labels()
         upfront = settings.upfront(labels) if self.upfront is None else self.upfront
         needed = 0 if self.labels_from is not None else labels * task.clip_steps
@@ -226,16 +222,7 @@ class Train:
                 f"{labels} comparisons of clips of {task.clip_steps} steps need {needed:,} steps, one new clip "
                 f"each, but --steps is {total:,}: ask --labels {total // task.clip_steps}, or train longer"
             )
-        # Enough clips of the random policy to ask about, but at most a tenth of the run.
-        warmup = max(settings.clips_per_label * upfront * needed, steps_per_round if settings.normalizes else 0)
-        warmup = learner.num_envs * math.ceil(min(warmup, total / 10) / learner.num_envs)
-        warmup = max(warmup, 4 * task.clip_steps * learner.num_envs)
-        if task.episode_steps is None and warmup > total:
-            raise PrefrlError(
-                f"clips of {task.clip_steps} steps need {warmup:,} steps of the random policy before the first "
-                f"question, but --steps is {total:,}: ask for shorter clips, or train longer"
-            )
-        rounds = math.ceil(max(1, total - warmup) / steps_per_round)
+        warmup, steps_per_round, rounds = settings.divide(total, task, learner, first=upfront * needed)
         if settings is PICTURES:
             learner = replace(learner, decay_steps=warmup + rounds * steps_per_round)
         updates = self.fit_updates or math.ceil(settings.updates_per_step * steps_per_round)

@@ -148,7 +148,7 @@ class Convolutions(BaseFeaturesExtractor):
         self, observation_space: spaces.Box, *, network: Network, features_dim: int, bfloat16: bool = False
     ) -> None:
         super().__init__(observation_space, features_dim)
-        self.bfloat16 = bfloat16
+        self._low = bfloat16
         channels = observation_space.shape[0]
         layers = {
             "small": ((channels, 16, 8, 4), (16, 32, 4, 2)),
@@ -165,8 +165,8 @@ class Convolutions(BaseFeaturesExtractor):
 
     def forward(self, observations: Tensor) -> Tensor:
         """[B, features_dim]"""
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
-            pictures = observations.to(torch.bfloat16) if self.bfloat16 else observations
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._low):
+            pictures = observations.to(torch.bfloat16) if self._low else observations
             # From 0, ..., 255 to [0, 1], for less than dividing every picture.
             weight = self.first.weight / 255.0
             layer = functional.conv2d(pictures, weight, self.first.bias, self.first.stride)

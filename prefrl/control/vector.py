@@ -64,6 +64,14 @@ class Recorder(VecEnv):
         """Forget the record, and make room for `steps` steps of each environment."""
         raise NotImplementedError
 
+    def reset(self) -> np.ndarray:
+        """Begin anew; observations [n, *obs]."""
+        raise NotImplementedError
+
+    def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
+        """Observations, rewards (always 0), whether episodes ended, and infos, all [n]."""
+        raise NotImplementedError
+
     def restart(self, seed: int, steps: int) -> None:
         """Forget the record, make room for `steps` steps of each environment, and seed the reset that follows."""
         self._start(steps)

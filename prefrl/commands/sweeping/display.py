@@ -58,8 +58,8 @@ class Display:
         """An estimate; NaN while there is nothing to tell by."""
         rows = [row for row in self._rows if row.name not in self._failed]
         done = {row.name: self._share(row) for row in rows}
-        gained = sum(done[row.name] * row.train.steps - self._before[row.name] for row in rows)
-        missing = sum((1 - done[row.name]) * row.train.steps for row in rows)
+        gained = sum(done[row.name] * row.train.all_steps - self._before[row.name] for row in rows)
+        missing = sum((1 - done[row.name]) * row.train.all_steps for row in rows)
         if missing == 0:
             return 0.0
         return missing * (self._clock() - self._started) / gained if gained > 0 else math.nan
@@ -68,13 +68,13 @@ class Display:
         """Of a run's steps that are done."""
         if row.name in self._ended:
             return 1.0
-        return min(1.0, steps_done(self._runs / row.name) / row.train.steps)
+        return min(1.0, steps_done(self._runs / row.name) / row.train.all_steps)
 
     def _drawn(self) -> Group:
         shares = {row.name: self._share(row) for row in self._rows}
         table = Table.grid(padding=(0, 2))
-        whole = sum(shares[row.name] * row.train.steps for row in self._rows)
-        total = sum(row.train.steps for row in self._rows)
+        whole = sum(shares[row.name] * row.train.all_steps for row in self._rows)
+        total = sum(row.train.all_steps for row in self._rows)
         table.add_row(ProgressBar(total=total, completed=whole, width=40), share(whole / total))
         for row in self._rows:
             if row.name not in self._ended and shares[row.name] > 0:
