@@ -112,9 +112,9 @@ def test_scoring_has_no_dropout_and_fitting_has() -> None:
 
 
 def test_rewards_have_the_paper_s_standard_deviation() -> None:
-    """.05 for each member, on what was asked about; padded steps are not counted."""
+    """.05 for each member, on what was asked about."""
     ensemble = RewardEnsemble(net(3), credit="each_step", std=0.05)
-    batch = batch_of(30, 30, 10)
+    batch = batch_of(30, 30)
     ensemble.calibrate(batch)
     scaled = (ensemble(batch) - ensemble.shift[:, None, None]) / ensemble.scale[:, None, None]
     of_steps = scaled[:, batch.mask]
