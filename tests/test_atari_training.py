@@ -268,7 +268,8 @@ def test_a_game_without_a_mask_is_learned_if_asked_for() -> None:
 def test_the_first_five_hundred_are_asked_before_any_learning() -> None:
     config = Train("breakout").resolved()
     assert round(config["labels"] * config["upfront"]) == 500
-    assert config["loop"]["warmup_steps"] == 500 * 2 * 25  # so that each is about two new clips
+    warmup = config["loop"]["warmup_steps"]
+    assert 500 * 2 * 25 <= warmup < 500 * 2 * 25 + 16  # so that each is about two new clips
     assert Train("hopper").resolved()["upfront"] == 0.25
 
 
