@@ -1,15 +1,18 @@
 """The Llama written out for a processor says what transformers' own does, forward and backward."""
 
 import copy
+from unittest.mock import patch
 
 import pytest
 import torch
 from text_worlds import prompts_of, tiny
+from torch import nn
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, LlamaModel
 
 from prefrl.text.generation import left_padded
 from prefrl.text.llama import LeanLlama, lean
 from prefrl.text.models import trunk, with_lora
+from prefrl.text.packing import Packed, states_around, states_before
 
 
 def both(kv_heads: int) -> tuple[LlamaForCausalLM, LlamaForCausalLM]:
@@ -99,6 +102,77 @@ def test_adapters_learn_the_same() -> None:
     assert len(found[0]) == len(found[1]) > 1
     for wanted, got in zip(*found, strict=True):
         assert torch.allclose(got, wanted, rtol=1e-4, atol=1e-5 * float(wanted.abs().max()))
+
+
+def sequences(lengths: list[int], steps: int) -> Packed:
+    """Seven answers, in mixed order, to three prompts, of which none begins at one place with another."""
+    prompts, real = left_padded(prompts_of(lengths))
+    act = torch.randint(3, 20, (7, steps), generator=torch.Generator().manual_seed(0))
+    return Packed(prompts, real, torch.tensor([2, 0, 1, 1, 0, 2, 0]), act, torch.ones_like(act, dtype=torch.bool))
+
+
+def gradients(part: nn.Module, packed: Packed) -> list[torch.Tensor]:
+    """The states around the answers' tokens, and the gradient of a sum of them by each weight that learns."""
+    states = torch.stack(states_around(part, packed))
+    weights = torch.randn(states.shape, generator=torch.Generator().manual_seed(1))
+    learning = [p for p in part.parameters() if p.requires_grad]
+    return [states.detach(), *torch.autograd.grad((states * weights).sum(), learning)]
+
+
+@pytest.mark.parametrize("kv_heads", [4, 2])
+@pytest.mark.parametrize("lengths", [[6, 6, 6], [9, 4, 1], [1, 1, 1]])
+@pytest.mark.parametrize("steps", [5, 1])
+def test_prompts_and_answers_in_one_reading_say_the_same(kv_heads: int, lengths: list[int], steps: int) -> None:
+    plain, ours = (trunk(model) for model in both(kv_heads))
+    packed = sequences(lengths, steps)
+    wanted, got = gradients(plain, packed), gradients(ours, packed)
+    assert len(wanted) == len(got) == 1 + 2 * 9 + 2
+    for a, b in zip(wanted, got, strict=True):
+        assert torch.allclose(b, a, rtol=1e-5, atol=1e-5 * max(1.0, float(a.abs().max())))
+    with torch.no_grad():
+        assert torch.allclose(states_before(ours, packed), got[0][0], rtol=1e-5, atol=1e-5)
+        assert torch.allclose(states_before(plain, packed), got[0][0], rtol=1e-5, atol=1e-5)
+
+
+def test_in_one_reading_adapters_learn_the_same() -> None:
+    found = []
+    for slow in (True, False):
+        lm = with_lora(tiny(spread=3.0), rank=2, seed=0)
+        with torch.no_grad():
+            for weight in lm.model.parameters():
+                if weight.requires_grad:
+                    weight.add_(0.1 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(2)))
+        part = trunk(lm.causal)
+        if slow:
+            part.__class__ = LlamaModel
+        found.append(gradients(part, sequences([9, 4, 1], 5)))
+    assert len(found[0]) == 1 + 2 * 2 * 7
+    for wanted, got in zip(*found, strict=True):
+        assert torch.allclose(got, wanted, rtol=1e-5, atol=1e-5 * max(1.0, float(wanted.abs().max())))
+
+
+@pytest.mark.parametrize("lengths", [[6, 6, 6], [9, 4, 1]])
+def test_in_one_reading_what_is_rough_is_near(lengths: list[int]) -> None:
+    part, packed = trunk(tiny(spread=3.0).causal), sequences(lengths, 5)
+    with torch.no_grad():
+        exact = states_before(part, packed)
+        with torch.autocast("cpu", torch.bfloat16):
+            near = states_before(part, packed)
+    assert near.dtype == torch.float32
+    assert 0 < float((near - exact).abs().max()) < 0.05 * float(exact.abs().max())
+
+
+def test_one_reading_is_taken_where_it_can_be() -> None:
+    part, packed = trunk(tiny().causal), sequences([9, 4, 1], 5)
+    with patch.object(LeanLlama, "read", autospec=True, side_effect=LeanLlama.read) as read_:
+        one = states_before(part, packed)
+        assert read_.call_count == 1
+        assert states_before(part, sequences([9, 4, 1], 1)).shape == (7, 1, 16)  # of one token nothing comes after
+        with torch.autocast("cpu", torch.bfloat16):  # with gradients
+            states_before(part, packed)
+        part.gradient_checkpointing = True  # type: ignore[assignment]
+        assert torch.allclose(states_before(part, packed), one, atol=1e-5)
+        assert read_.call_count == 1
 
 
 def test_what_it_is_not_written_for_goes_the_way_of_transformers() -> None:

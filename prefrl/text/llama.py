@@ -3,12 +3,13 @@
 There, with models of a million parameters, all that is no matrix product takes as long as the matrix products.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import scaled_dot_product_attention, silu
+from torch.nn.functional import embedding, scaled_dot_product_attention, silu
 from transformers import Cache, LlamaModel
 from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.models.llama.modeling_llama import LlamaAttention, LlamaMLP, LlamaRMSNorm, repeat_kv
@@ -37,9 +38,7 @@ class LeanLlama(LlamaModel):
         """[B, L, H] hidden states of ids [B, L]; the mask [B, K], if any, is for these and what the cache holds."""
         if (
             input_ids is None
-            or input_ids.device.type != "cpu"
-            or (torch.is_autocast_enabled("cpu") and torch.is_grad_enabled())  # backward would leave autocast's types
-            or self.gradient_checkpointing
+            or not self.written_for(input_ids)
             or (past_key_values is None and use_cache is not False)
             or (attention_mask is not None and attention_mask.dim() != 2)
             or any(value is not None for value in kwargs.values())
@@ -66,6 +65,53 @@ class LeanLlama(LlamaModel):
             x = x + feed_forward(layer.mlp, norm(layer.post_attention_layernorm, x))
         return BaseModelOutputWithPast(last_hidden_state=norm(self.norm, x), past_key_values=past_key_values)
 
+    def written_for(self, ids: Tensor) -> bool:
+        """Whether it can be read this way: on a processor, with all kept for the way back, and that not in bfloat16."""
+        learning_rough = torch.is_autocast_enabled("cpu") and torch.is_grad_enabled()  # backward would leave its types
+        return ids.device.type == "cpu" and not learning_rough and not self.gradient_checkpointing
+
+    def read(self, prompts: Tensor, real: Tensor, which: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Hidden states [B, 1, H] at the end of each answer's prompt, and [B, L, H] at the answers' tokens, L > 0.
+
+        Answer `tokens[b]` goes on from prompt `which[b]` of the prompts [G, P], which are padded on the left where not
+        `real`. All tokens are rows of one reading; only attention tells prompts from answers.
+        """
+        (groups, held), (answers, steps) = prompts.shape, tokens.shape
+        sizes = [prompts.numel(), tokens.numel()]
+
+        def ends(part: Tensor) -> Tensor:
+            """Of rows [1, G P + B L, ...] the last of each prompt and all of the answers: [1, G + B L, ...]."""
+            before, after = part.split(sizes, dim=1)
+            return torch.cat([before.unflatten(1, (groups, held))[:, :, -1], after], dim=1)
+
+        x: Tensor = self.embed_tokens(torch.cat([prompts.flatten(), tokens.flatten()])[None])
+        places = (real.cumsum(dim=1) - 1).clamp(min=0), real.sum(dim=1)[which][:, None] + torch.arange(steps)
+        position = torch.cat([part.flatten() for part in places])[None]
+        turn = tuple(part[:, :, None] for part in self.rotary_emb(x, position_ids=position))
+        padded = not bool(real.all())
+        seen = torch.cat([real[which], torch.ones_like(tokens, dtype=torch.bool)], dim=1)
+        mask = additive_mask(real if padded else None, held, 0)
+        later_mask = additive_mask(seen if padded else None, steps, held)
+        layer: Any
+        for i, layer in enumerate(self.layers):
+            attention, y = layer.self_attn, norm(layer.input_layernorm, x)
+            k, v = keys_and_values(attention, y, turn)
+            if i + 1 == len(self.layers):  # the rest of a prompt has been seen by all who look at it
+                x, y, turn = ends(x), ends(y), tuple(ends(part) for part in turn)
+                mask = mask[..., -1:, :] if mask is not None else None
+            q = queries(attention, y, turn)
+            (q, later_q), (k, later_k), (v, later_v) = (
+                (before.unflatten(1, (groups, -1))[0], after.unflatten(1, (answers, steps))[0])
+                for before, after in (part.split([part.shape[1] - sizes[1], sizes[1]], dim=1) for part in (q, k, v))
+            )
+            own = look(attention, q, k, v, mask)
+            k, v = (torch.cat([picked(a, which), b], dim=1) for a, b in ((k, later_k), (v, later_v)))
+            later = look(attention, later_q, k, v, later_mask)
+            x = x + attention.o_proj(torch.cat([own.flatten(0, 1), later.flatten(0, 1)])[None])
+            x = x + feed_forward(layer.mlp, norm(layer.post_attention_layernorm, x))
+        first, rest = norm(self.norm, x)[0].split([groups, sizes[1]])
+        return first[which][:, None], rest.view(answers, steps, -1)
+
 
 def additive_mask(real: Tensor | None, steps: int, held: int) -> Tensor | None:
     """[B or 1, 1, L, K] to add to scores: the last L of K tokens look at real ones that are not later; None for none.
@@ -81,19 +127,42 @@ def additive_mask(real: Tensor | None, steps: int, held: int) -> Tensor | None:
 
 
 def _attend(
-    attention: LlamaAttention, x: Tensor, turn: tuple[Tensor, ...], mask: Tensor | None, cache: Cache | None, layer: int
+    attention: LlamaAttention, x: Tensor, turn: Sequence[Tensor], mask: Tensor | None, cache: Cache | None, layer: int
 ) -> Tensor:
     """[B, L, H] of what was read before."""
-    shape = (*x.shape[:2], -1, attention.head_dim)
-    q, k = (_Turn.apply(part(x).view(shape), *turn) for part in (attention.q_proj, attention.k_proj))  # type: ignore[no-untyped-call]
-    q, k, v = (part.transpose(1, 2) for part in (q, k, attention.v_proj(x).view(shape).to(q.dtype)))
+    q, (k, v) = queries(attention, x, turn), keys_and_values(attention, x, turn)
     if cache is not None:
-        k, v = cache.update(k, v, layer)
-    k, v = (repeat_kv(part, attention.num_key_value_groups) for part in (k, v))
-    causal = mask is None and x.shape[1] > 1
-    seen = scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=attention.scaling)
-    out: Tensor = attention.o_proj(seen.transpose(1, 2).reshape(*x.shape[:2], -1))
+        k, v = (part.transpose(1, 2) for part in cache.update(k.transpose(1, 2), v.transpose(1, 2), layer))
+    out: Tensor = attention.o_proj(look(attention, q, k, v, mask))
     return out
+
+
+def queries(attention: LlamaAttention, x: Tensor, turn: Sequence[Tensor]) -> Tensor:
+    """[B, L, heads, D], turned to their positions."""
+    out: Tensor = _Turn.apply(attention.q_proj(x).unflatten(-1, (-1, attention.head_dim)), *turn)  # type: ignore[no-untyped-call]
+    return out
+
+
+def keys_and_values(attention: LlamaAttention, x: Tensor, turn: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """[B, L, key heads, D] each, the keys turned to their positions."""
+    k, v = (part(x).unflatten(-1, (-1, attention.head_dim)) for part in (attention.k_proj, attention.v_proj))
+    k = _Turn.apply(k, *turn)  # type: ignore[no-untyped-call]
+    return k, v.to(k.dtype)
+
+
+def picked(x: Tensor, which: Tensor) -> Tensor:
+    """[B, ...] rows of x [G, ...]: an embedding, whose way back adds row by row and not number by number."""
+    out: Tensor = embedding(which, x.flatten(1)).unflatten(1, x.shape[1:])
+    return out
+
+
+def look(attention: LlamaAttention, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """[B, L, H] of what queries [B, L, heads, D] see of [B, K, key heads, D], without a mask what is not later."""
+    q, k, v = (part.transpose(1, 2) for part in (q, k, v))
+    k, v = (repeat_kv(part, attention.num_key_value_groups) for part in (k, v))
+    causal = mask is None and q.shape[2] > 1
+    seen = scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=attention.scaling)
+    return seen.transpose(1, 2).flatten(2)
 
 
 class _Turn(torch.autograd.Function):

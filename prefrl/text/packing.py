@@ -12,6 +12,7 @@ from transformers import DynamicCache
 
 from prefrl.errors import PrefrlError
 from prefrl.segments import Segment, SegmentBatch, Text
+from prefrl.text.llama import LeanLlama
 from prefrl.text.models import LanguageModel, trunk
 
 LOGITS = 2**23  # the most logits in memory at once
@@ -54,8 +55,11 @@ def states_around(part: nn.Module, packed: Packed) -> tuple[Tensor, Tensor]:
 def _states(part: nn.Module, packed: Packed, tokens: Tensor) -> tuple[Tensor, Tensor]:
     """[B, 1, H] at the end of each prompt, [B, L, H] at each of `tokens` [B, L]. Answers to a prompt share its reading.
 
-    Padding on the left is masked; padding on the right is looked at by no real token.
+    Padding on the left is masked; padding on the right is looked at by no real token. A Llama on a processor reads
+    prompts and answers at once, other models one after the other.
     """
+    if isinstance(part, LeanLlama) and part.written_for(tokens) and tokens.shape[1]:
+        return part.read(packed.prompts, packed.real, packed.which, tokens)
     config: Any = part.config
     cache = DynamicCache(config=config.get_text_config())
     seen = packed.real.sum(dim=1)
