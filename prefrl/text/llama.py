@@ -66,15 +66,15 @@ class LeanLlama(LlamaModel):
         return BaseModelOutputWithPast(last_hidden_state=norm(self.norm, x), past_key_values=past_key_values)
 
     def written_for(self, ids: Tensor) -> bool:
-        """Whether it can be read this way: on a processor, with all kept for the way back, and that not in bfloat16."""
+        """Whether this module's way is taken: on a processor, keeping all that the way back needs, in its own types."""
         learning_rough = torch.is_autocast_enabled("cpu") and torch.is_grad_enabled()  # backward would leave its types
         return ids.device.type == "cpu" and not learning_rough and not self.gradient_checkpointing
 
     def read(self, prompts: Tensor, real: Tensor, which: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Hidden states [B, 1, H] at the end of each answer's prompt, and [B, L, H] at the answers' tokens, L > 0.
+        """[B, 1, H] at the end of each answer's prompt and [B, L, H] at the answers' tokens [B, L], L > 0.
 
-        Answer `tokens[b]` goes on from prompt `which[b]` of the prompts [G, P], which are padded on the left where not
-        `real`. All tokens are rows of one reading; only attention tells prompts from answers.
+        Of prompts [G, P], padded on the left where not `real`, answer b continues `which[b]`. All tokens are the rows
+        of one reading; only attention tells prompts from answers.
         """
         (groups, held), (answers, steps) = prompts.shape, tokens.shape
         sizes = [prompts.numel(), tokens.numel()]
@@ -105,7 +105,7 @@ class LeanLlama(LlamaModel):
                 for before, after in (part.split([part.shape[1] - sizes[1], sizes[1]], dim=1) for part in (q, k, v))
             )
             own = look(attention, q, k, v, mask)
-            k, v = (torch.cat([picked(a, which), b], dim=1) for a, b in ((k, later_k), (v, later_v)))
+            k, v = (torch.cat([rows(a, which), b], dim=1) for a, b in ((k, later_k), (v, later_v)))
             later = look(attention, later_q, k, v, later_mask)
             x = x + attention.o_proj(torch.cat([own.flatten(0, 1), later.flatten(0, 1)])[None])
             x = x + feed_forward(layer.mlp, norm(layer.post_attention_layernorm, x))
@@ -150,8 +150,8 @@ def keys_and_values(attention: LlamaAttention, x: Tensor, turn: Sequence[Tensor]
     return k, v.to(k.dtype)
 
 
-def picked(x: Tensor, which: Tensor) -> Tensor:
-    """[B, ...] rows of x [G, ...]: an embedding, whose way back adds row by row and not number by number."""
+def rows(x: Tensor, which: Tensor) -> Tensor:
+    """[B, ...] of x [G, ...]. An embedding's way back adds whole rows, that of indexing number by number."""
     out: Tensor = embedding(which, x.flatten(1)).unflatten(1, x.shape[1:])
     return out
 
@@ -229,24 +229,24 @@ def feed_forward(part: LlamaMLP, x: Tensor) -> Tensor:
 
 
 class _SwiGLU(torch.autograd.Function):
-    """Keeps two tensors for the way back where four would be kept."""
+    """Keeps three tensors for the way back where four would be kept."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, gate: Tensor, up: Tensor, down: Tensor) -> Tensor:
         rows = x.flatten(0, 1)
         gated, upped = rows @ gate.T, rows @ up.T
-        ctx.save_for_backward(rows, gated, upped, gate, up, down)
-        return (silu(gated).mul_(upped) @ down.T).view_as(x)
+        inner = silu(gated).mul_(upped)
+        ctx.save_for_backward(rows, gated, upped, inner, gate, up, down)
+        return (inner @ down.T).view_as(x)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
-        x, gated, upped, gate, up, down = ctx.saved_tensors
+        x, gated, upped, inner, gate, up, down = ctx.saved_tensors
         dy = grad.reshape(x.shape)
-        open_ = silu(gated)
-        ddown = dy.T @ (open_ * upped)
+        ddown = dy.T @ inner
         dh = dy @ down
-        dup = open_.mul_(dh)
+        dup = silu(gated).mul_(dh)
         dgate = torch.ops.aten.silu_backward(dh.mul_(upped), gated)
         dx = (dgate @ gate).addmm_(dup, up)
         return dx.view(grad.shape), dgate.T @ x, dup.T @ x, ddown

@@ -12,7 +12,7 @@ from transformers import DynamicCache
 
 from prefrl.errors import PrefrlError
 from prefrl.segments import Segment, SegmentBatch, Text
-from prefrl.text.llama import LeanLlama
+from prefrl.text.llama import LeanLlama, rows
 from prefrl.text.models import LanguageModel, trunk
 
 LOGITS = 2**23  # the most logits in memory at once
@@ -117,7 +117,7 @@ def answer_log_probs(lm: LanguageModel, batch: SegmentBatch, *, temperature: flo
     packed = pack(batch, lm.device)
     with lm.autocast():
         real = packed.mask[:, : packed.act.shape[1]]
-        states = states_before(trunk(lm.causal), packed)[real]
+        states = rows(states_before(trunk(lm.causal), packed).flatten(0, 1), real.flatten().nonzero()[:, 0])
         flat = chosen_log_probs(lm.causal.get_output_embeddings(), states, packed.act[real], temperature)
     return torch.zeros_like(packed.mask, dtype=torch.float32).masked_scatter(packed.mask, flat)
 
