@@ -13,6 +13,13 @@ torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """A training in this process sets threads of its own, and sums differ by their number; one comes back."""
+    yield
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
     """Training catches signals; the tests' own handling comes back."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -137,7 +137,8 @@ WRONG = {
     "tasks = ['hopper']\n[train]\nnoise = 'much'": "noise must be a number, got 'much'",
     "tasks = ['hopper']\n[train]\nopen_window = 1": "open_window must be true or false, got 1",
     "tasks = ['hopper']\n[train]\nlabels_from = 1": "labels_from must be a path in quotes, got 1",
-    "tasks = ['hopper']\n[train]\nalgo = 'a2c'": "algo must be one of trpo, ppo, sac, got 'a2c'",
+    "tasks = ['hopper']\n[train]\nalgo = 'dqn'": "algo must be one of trpo, ppo, sac, a2c, got 'dqn'",
+    "tasks = ['hopper']\n[train]\nalgo = 'a2c'": "--algo a2c is not for tasks that observe vectors, as 'hopper' does",
     "tasks = ['a:b', 'a/b']": "several rows are called a-b-0",
     # What only `prefrl train` itself knows.
     "tasks = ['hoper']": r"hoper-0: no task 'hoper'; did you mean 'hopper'",

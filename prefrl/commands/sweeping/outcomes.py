@@ -11,6 +11,7 @@ from typing import Any
 import tyro
 
 from prefrl.commands.results import read_run
+from prefrl.commands.settings import settings_of
 from prefrl.commands.sweeping.rows import Grid, Row
 from prefrl.commands.train import Train
 from prefrl.errors import PrefrlError
@@ -84,17 +85,32 @@ def _check_same(row: Row, config: Mapping[str, Any], where: Path) -> None:
             f"{where} was made by a command that this version does not know: {config.get('command')}; remove it to run "
             "the row anew"
         )
+    before, now = _settled(before), _settled(row.train)
     names = [field.name for field in fields(Train) if field.name not in INCIDENTAL]
     differing = [
-        f"{name} {getattr(before, name)}, now {getattr(row.train, name)}"
+        f"{name} {getattr(before, name)}, now {getattr(now, name)}"
         for name in names
-        if getattr(before, name) != getattr(row.train, name)
+        if getattr(before, name) != getattr(now, name)
     ]
     if differing:
         raise PrefrlError(
             f"{where} was made with other settings ({'; '.join(differing)}): remove it to run the row anew, or give "
             "the setting another name"
         )
+
+
+def _settled(train: Train) -> Train:
+    """With what the kind of task decides where the options leave it open."""
+    settings = settings_of(train.task)
+    upfront = train.upfront
+    if train.labels_from is not None:
+        upfront = None  # all that was recorded is there before any learning
+    elif upfront is None:
+        upfront = settings.upfront(settings.labels if train.labels is None else train.labels)
+    # Where clips have a number of steps, how long that is follows.
+    clip_seconds = None if train.clip_steps else train.clip_seconds or settings.clip_seconds
+    algo = train.algo or settings.algorithms[0]
+    return replace(train, algo=algo, steps=train.all_steps, upfront=upfront, clip_seconds=clip_seconds)
 
 
 def _begun_as(config: Mapping[str, Any]) -> Train | None:
