@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import os
+import resource
 import shutil
 import signal
 import sqlite3
@@ -40,13 +41,19 @@ def summary(folder: Path) -> dict[str, Any]:
 # ---- help ------------------------------------------------------------------------------------------------------------
 
 
+def processor_seconds() -> float:
+    """Of all processes that were begun here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_help_is_quick() -> None:
-    """Under half a second, best of a few since other work may be going on."""
+    """Under half a second of a processor, best of a few: other tests run beside this one."""
     seconds = []
     for _ in range(5):
-        started = time.perf_counter()
+        started = processor_seconds()
         done = subprocess.run([*PREFRL, "--help"], capture_output=True, text=True, env=ENVIRONMENT, check=True)
-        seconds.append(time.perf_counter() - started)
+        seconds.append(processor_seconds() - started)
         assert "train" in done.stdout
         assert "resume" in done.stdout
         if seconds[-1] < 0.5:
