@@ -11,7 +11,7 @@ from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, LlamaModel
 
 from prefrl.text.generation import left_padded
 from prefrl.text.llama import LeanLlama, lean
-from prefrl.text.models import trunk, with_lora
+from prefrl.text.models import LanguageModel, trunk, with_lora
 from prefrl.text.packing import Packed, states_around, states_before
 
 
@@ -83,19 +83,25 @@ def test_the_same_logits_and_gradients(kv_heads: int, padded: bool, cached: bool
         assert torch.allclose(got_grads[name], wanted_grad, rtol=1e-4, atol=1e-5 * scale), name  # type: ignore[arg-type]
 
 
+def adapted(slow: bool) -> tuple[LanguageModel, nn.Module]:
+    """A model with adapters that do something, and its trunk, read by transformers where it is to be slow."""
+    lm = with_lora(tiny(spread=3.0), rank=2, seed=0)
+    with torch.no_grad():
+        for weight in lm.model.parameters():
+            if weight.requires_grad:
+                weight.add_(0.1 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(2)))
+    part = trunk(lm.causal)
+    assert type(part) is LeanLlama
+    if slow:
+        part.__class__ = LlamaModel
+    return lm, part
+
+
 def test_adapters_learn_the_same() -> None:
     """Where the linear layers are wrapped, and most weights do not learn."""
     found = []
     for slow in (True, False):
-        lm = with_lora(tiny(spread=3.0), rank=2, seed=0)
-        with torch.no_grad():
-            for weight in lm.model.parameters():
-                if weight.requires_grad:
-                    weight.add_(0.1 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(2)))
-        part = trunk(lm.causal)
-        assert type(part) is LeanLlama
-        if slow:
-            part.__class__ = LlamaModel
+        lm, _ = adapted(slow)
         logits = lm.model(input_ids=torch.tensor(prompts_of([9] * 3)), use_cache=False).logits
         logits.square().sum().backward()
         found.append([logits.detach(), *(p.grad for p in lm.model.parameters() if p.grad is not None)])
@@ -137,14 +143,7 @@ def test_prompts_and_answers_in_one_reading_say_the_same(kv_heads: int, lengths:
 def test_in_one_reading_adapters_learn_the_same() -> None:
     found = []
     for slow in (True, False):
-        lm = with_lora(tiny(spread=3.0), rank=2, seed=0)
-        with torch.no_grad():
-            for weight in lm.model.parameters():
-                if weight.requires_grad:
-                    weight.add_(0.1 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(2)))
-        part = trunk(lm.causal)
-        if slow:
-            part.__class__ = LlamaModel
+        _, part = adapted(slow)
         found.append(gradients(part, sequences([9, 4, 1], 5)))
     assert len(found[0]) == 1 + 2 * 2 * 7
     for wanted, got in zip(*found, strict=True):
