@@ -161,14 +161,31 @@ def test_in_one_reading_what_is_rough_is_near(lengths: list[int]) -> None:
     assert 0 < float((near - exact).abs().max()) < 0.05 * float(exact.abs().max())
 
 
+@pytest.mark.skipif(not torch.cpu._is_avx512_bf16_supported(), reason="the processor has no products of 16 bits")
+@pytest.mark.parametrize("rough", [False, True])
+@pytest.mark.parametrize("lengths", [[6, 6, 6], [9, 4, 1]])
+def test_of_many_rows_gradients_are_near_and_the_way_there_is_exact(lengths: list[int], rough: bool) -> None:
+    """Unless the way there is to be rough as well; more rows than a kernel takes at once, and no whole number of it."""
+    part, packed = trunk(tiny(spread=3.0).causal), sequences(lengths, 41)
+    with patch("prefrl.text.products.multiplies_bfloat16", return_value=False):
+        states, *wanted = gradients(part, packed)
+    with torch.autocast("cpu", torch.bfloat16, enabled=rough):
+        moved, *got = gradients(part, packed)
+    assert moved.dtype == torch.float32
+    assert torch.equal(moved, states) != rough
+    assert torch.allclose(moved, states, atol=0.05 * float(states.abs().max()))
+    for a, b in zip(wanted, got, strict=True):
+        assert b.dtype == torch.float32
+        assert float((b - a).norm()) < (0.05 if rough else 0.015) * float(a.norm())
+    assert sum(float((b - a).norm()) > 0 for a, b in zip(wanted, got, strict=True)) > len(wanted) / 2
+
+
 def test_one_reading_is_taken_where_it_can_be() -> None:
     part, packed = trunk(tiny().causal), sequences([9, 4, 1], 5)
     with patch.object(LeanLlama, "read", autospec=True, side_effect=LeanLlama.read) as read_:
         one = states_before(part, packed)
         assert read_.call_count == 1
         assert states_before(part, sequences([9, 4, 1], 1)).shape == (7, 1, 16)  # of one token nothing comes after
-        with torch.autocast("cpu", torch.bfloat16):  # with gradients
-            states_before(part, packed)
         part.gradient_checkpointing = True  # type: ignore[assignment]
         assert torch.allclose(states_before(part, packed), one, atol=1e-5)
         assert read_.call_count == 1

@@ -18,6 +18,7 @@ from prefrl.text.models import rough
 from prefrl.text.packing import answer_log_probs, pack
 from prefrl.text.policy import Acted, Policy, batch_parts, take_step
 from prefrl.text.settings import TextConfig
+from prefrl.text.threads import at_once
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -86,38 +87,70 @@ def improve(
 
     `documents` draws the loss of a minibatch of them, whose gradient is added to the policy's (InstructGPT's ptx).
     """
-    config, device = policy.config, policy.lm.device
-    noted: list[tuple[float, ...]] = []
-    for _ in range(config.epochs):
-        for chosen in shuffled(len(judged.batch), config.answers, generator).split(config.minibatch_size):
+    config = policy.config
+    order = [
+        chosen
+        for _ in range(config.epochs)
+        for chosen in shuffled(len(judged.batch), config.answers, generator).split(config.minibatch_size)
+    ]
+
+    def value_losses() -> list[float]:
+        if critic is None:
+            return [math.nan]
+        assert critic_optimizer is not None
+        return [_improve_values(critic, critic_optimizer, judged, chosen, config, batches) for chosen in order]
+
+    def policy_losses() -> list[tuple[float, ...]]:
+        noted = []
+        for chosen in order:
             check()
-            part = judged.batch[chosen]
-            old, advantages = judged.old_log_probs[chosen].to(device), judged.advantages[chosen].to(device)
-            mask = part.mask.to(device)
-            new = answer_log_probs(policy.lm, part, temperature=config.temperature)
-            loss, clipped = policy_loss(new, old, advantages, mask, clip=config.clip)
-            torch.autograd.backward(loss)
-            if documents is not None:
-                torch.autograd.backward(config.pretraining * documents())
-            policy.step(batches)
-            off = math.nan
-            if critic is not None:
-                assert judged.values is not None
-                assert judged.returns is not None
-                assert critic_optimizer is not None
-                wanted = judged.returns[chosen].to(device)
-                before = judged.values[chosen].to(device)
-                value = value_loss(critic(pack(part, device)), before, wanted, mask, clip=config.value_clip)
-                torch.autograd.backward(value)
-                take_step(critic_optimizer, config.value_learning_rate, batches, config)
-                off = float(value.detach())
-            moved = float(masked_mean(k3(old, new.detach()), mask))
-            ratio = float((torch.exp(new.detach() - old) - 1.0).abs().mul(mask).max())
-            noted.append((float(loss.detach()), float(clipped), moved, ratio, off))
-    first_ratio, columns = noted[0][3], list(zip(*noted, strict=True))
-    names = ("policy_loss", "clip_share", "policy_kl")
+            noted.append(_improve_policy(policy, judged, chosen, documents, batches))
+        return noted
+
+    noted, off = at_once(policy_losses, value_losses, policy.lm.device)
+    names, columns = ("policy_loss", "clip_share", "policy_kl"), list(zip(*noted, strict=True))
     means = {name: sum(column) / len(column) for name, column in zip(names, columns, strict=False)}
-    return {**means, "value_loss": sum(columns[4]) / len(noted), "first_ratio_error": first_ratio}
+    return {**means, "value_loss": sum(off) / len(off), "first_ratio_error": columns[3][0]}
+
+
+def _improve_policy(
+    policy: Policy, judged: Judged, chosen: Tensor, documents: Callable[[], Tensor] | None, batches: int
+) -> tuple[float, ...]:
+    """The loss of a minibatch, the share clipped, how far the policy was from where it began, and how far at most."""
+    config, device = policy.config, policy.lm.device
+    part = judged.batch[chosen]
+    old, advantages = judged.old_log_probs[chosen].to(device), judged.advantages[chosen].to(device)
+    mask = part.mask.to(device)
+    new = answer_log_probs(policy.lm, part, temperature=config.temperature)
+    loss, clipped = policy_loss(new, old, advantages, mask, clip=config.clip)
+    torch.autograd.backward(loss)
+    if documents is not None:
+        torch.autograd.backward(config.pretraining * documents())
+    policy.step(batches)
+    new = new.detach()
+    ratio = (torch.exp(new - old) - 1.0).abs().mul(mask).max()
+    return float(loss.detach()), float(clipped), float(masked_mean(k3(old, new), mask)), float(ratio)
+
+
+def _improve_values(
+    critic: Critic,
+    optimizer: torch.optim.Optimizer,
+    judged: Judged,
+    chosen: Tensor,
+    config: TextConfig,
+    batches: int,
+) -> float:
+    """The loss of a minibatch."""
+    assert judged.values is not None
+    assert judged.returns is not None
+    part, device = judged.batch[chosen], critic.device
+    before, wanted = judged.values[chosen].to(device), judged.returns[chosen].to(device)
+    with rough(device):
+        values = critic(pack(part, device))
+    loss = value_loss(values, before, wanted, part.mask.to(device), clip=config.value_clip)
+    torch.autograd.backward(loss)
+    take_step(optimizer, config.value_learning_rate, batches, config)
+    return float(loss.detach())
 
 
 def shuffled(n: int, each: int, generator: torch.Generator) -> Tensor:
@@ -145,7 +178,8 @@ def fit_critic(
         for chosen in shuffled(len(batch), config.answers, generator).split(config.minibatch_size):
             check()
             part, wanted = batch[chosen], returns[chosen, None].to(critic.device)
-            error = (critic(pack(part, critic.device)) - wanted).square()
+            with rough(critic.device):
+                error = (critic(pack(part, critic.device)) - wanted).square()
             torch.autograd.backward(0.5 * masked_mean(error, part.mask.to(critic.device)))
             take_step(optimizer, config.value_learning_rate, config.warmup, config)
 

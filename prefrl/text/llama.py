@@ -14,6 +14,8 @@ from transformers import Cache, LlamaModel
 from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.models.llama.modeling_llama import LlamaAttention, LlamaMLP, LlamaRMSNorm, repeat_kv
 
+from prefrl.text.products import learns_roughly, linear, rounded
+
 
 def lean(model: nn.Module) -> None:
     """Have the Llamas in a model take the way of this module; models of other kinds stay as they are."""
@@ -23,7 +25,10 @@ def lean(model: nn.Module) -> None:
 
 
 class LeanLlama(LlamaModel):
-    """A LlamaModel, written out for a processor. What it is not written for goes the way of transformers."""
+    """A LlamaModel, written out for a processor. What it is not written for goes the way of transformers.
+
+    Under autocast it learns roughly: products are in bfloat16, what lies between them stays in 32 bits.
+    """
 
     def forward(
         self,
@@ -67,8 +72,7 @@ class LeanLlama(LlamaModel):
 
     def written_for(self, ids: Tensor) -> bool:
         """Whether this module's way is taken: on a processor, keeping all that the way back needs, in its own types."""
-        learning_rough = torch.is_autocast_enabled("cpu") and torch.is_grad_enabled()  # backward would leave its types
-        return ids.device.type == "cpu" and not learning_rough and not self.gradient_checkpointing
+        return ids.device.type == "cpu" and not self.gradient_checkpointing
 
     def read(self, prompts: Tensor, real: Tensor, which: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """[B, 1, H] at the end of each answer's prompt and [B, L, H] at the answers' tokens [B, L], L > 0.
@@ -80,14 +84,14 @@ class LeanLlama(LlamaModel):
         sizes = [prompts.numel(), tokens.numel()]
 
         def ends(part: Tensor) -> Tensor:
-            """Of rows [1, G P + B L, ...] the last of each prompt and all of the answers: [1, G + B L, ...]."""
-            before, after = part.split(sizes, dim=1)
-            return torch.cat([before.unflatten(1, (groups, held))[:, :, -1], after], dim=1)
+            """Of rows [G P + B L, ...] the last of each prompt and all of the answers: [G + B L, ...]."""
+            before, after = part.split(sizes)
+            return torch.cat([before.unflatten(0, (groups, held))[:, -1], after])
 
-        x: Tensor = self.embed_tokens(torch.cat([prompts.flatten(), tokens.flatten()])[None])
+        x: Tensor = self.embed_tokens(torch.cat([prompts.flatten(), tokens.flatten()]))
         places = (real.cumsum(dim=1) - 1).clamp(min=0), real.sum(dim=1)[which][:, None] + torch.arange(steps)
         position = torch.cat([part.flatten() for part in places])[None]
-        turn = tuple(part[:, :, None] for part in self.rotary_emb(x, position_ids=position))
+        turn = tuple(part[0, :, None] for part in self.rotary_emb(x, position_ids=position))
         padded = not bool(real.all())
         seen = torch.cat([real[which], torch.ones_like(tokens, dtype=torch.bool)], dim=1)
         mask = additive_mask(real if padded else None, held, 0)
@@ -101,15 +105,15 @@ class LeanLlama(LlamaModel):
                 mask = mask[..., -1:, :] if mask is not None else None
             q = queries(attention, y, turn)
             (q, later_q), (k, later_k), (v, later_v) = (
-                (before.unflatten(1, (groups, -1))[0], after.unflatten(1, (answers, steps))[0])
-                for before, after in (part.split([part.shape[1] - sizes[1], sizes[1]], dim=1) for part in (q, k, v))
+                (before.unflatten(0, (groups, -1)), after.unflatten(0, (answers, steps)))
+                for before, after in (part.split([len(part) - sizes[1], sizes[1]]) for part in (q, k, v))
             )
             own = look(attention, q, k, v, mask)
             k, v = (torch.cat([rows(a, which), b], dim=1) for a, b in ((k, later_k), (v, later_v)))
             later = look(attention, later_q, k, v, later_mask)
-            x = x + attention.o_proj(torch.cat([own.flatten(0, 1), later.flatten(0, 1)])[None])
+            x = x + linear(attention.o_proj, torch.cat([own.flatten(0, 1), later.flatten(0, 1)]))
             x = x + feed_forward(layer.mlp, norm(layer.post_attention_layernorm, x))
-        first, rest = norm(self.norm, x)[0].split([groups, sizes[1]])
+        first, rest = norm(self.norm, x).split([groups, sizes[1]])
         return first[which][:, None], rest.view(answers, steps, -1)
 
 
@@ -133,19 +137,18 @@ def _attend(
     q, (k, v) = queries(attention, x, turn), keys_and_values(attention, x, turn)
     if cache is not None:
         k, v = (part.transpose(1, 2) for part in cache.update(k.transpose(1, 2), v.transpose(1, 2), layer))
-    out: Tensor = attention.o_proj(look(attention, q, k, v, mask))
-    return out
+    return linear(attention.o_proj, look(attention, q, k, v, mask))
 
 
 def queries(attention: LlamaAttention, x: Tensor, turn: Sequence[Tensor]) -> Tensor:
-    """[B, L, heads, D], turned to their positions."""
-    out: Tensor = _Turn.apply(attention.q_proj(x).unflatten(-1, (-1, attention.head_dim)), *turn)  # type: ignore[no-untyped-call]
+    """[..., heads, D] of states [..., H], turned to their positions."""
+    out: Tensor = _Turn.apply(linear(attention.q_proj, x).unflatten(-1, (-1, attention.head_dim)), *turn)  # type: ignore[no-untyped-call]
     return out
 
 
 def keys_and_values(attention: LlamaAttention, x: Tensor, turn: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """[B, L, key heads, D] each, the keys turned to their positions."""
-    k, v = (part(x).unflatten(-1, (-1, attention.head_dim)) for part in (attention.k_proj, attention.v_proj))
+    """[..., key heads, D] each of states [..., H], the keys turned to their positions."""
+    k, v = (linear(part, x).unflatten(-1, (-1, attention.head_dim)) for part in (attention.k_proj, attention.v_proj))
     k = _Turn.apply(k, *turn)  # type: ignore[no-untyped-call]
     return k, v.to(k.dtype)
 
@@ -160,13 +163,18 @@ def look(attention: LlamaAttention, q: Tensor, k: Tensor, v: Tensor, mask: Tenso
     """[B, L, H] of what queries [B, L, heads, D] see of [B, K, key heads, D], without a mask what is not later."""
     q, k, v = (part.transpose(1, 2) for part in (q, k, v))
     k, v = (repeat_kv(part, attention.num_key_value_groups) for part in (k, v))
+    if q.shape[2] == 1 and mask is None and not torch.is_grad_enabled():  # decoding, where this is faster
+        far = torch.bmm(q.flatten(0, 1) * attention.scaling, k.flatten(0, 1).transpose(1, 2)).softmax(dim=-1)
+        return torch.bmm(far, v.flatten(0, 1)).view(len(q), 1, -1)
     causal = mask is None and q.shape[2] > 1
-    seen = scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=attention.scaling)
+    with torch.autocast("cpu", enabled=torch.is_autocast_enabled("cpu") and not torch.is_grad_enabled()):
+        # Its way back takes six times as long in 16 bits.
+        seen = scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=attention.scaling)
     return seen.transpose(1, 2).flatten(2)
 
 
 class _Turn(torch.autograd.Function):
-    """Rotary positions (Su et al. 2021): the halves of x [B, L, heads, D] as pairs, turned by angles [B, L, 1, D]."""
+    """Rotary positions (Su et al. 2021): the halves of x [..., heads, D] as pairs, turned by angles [..., 1, D]."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -181,7 +189,7 @@ class _Turn(torch.autograd.Function):
 
 
 def turned(x: Tensor, cos: Tensor, sin: Tensor, sign: int) -> Tensor:
-    """[B, L, heads, D] turned forward or back."""
+    """[..., heads, D] turned forward or back."""
     out, half = x * cos, x.shape[-1] // 2
     out[..., :half].addcmul_(x[..., half:], sin[..., :half], value=-sign)
     out[..., half:].addcmul_(x[..., :half], sin[..., half:], value=sign)
@@ -189,7 +197,7 @@ def turned(x: Tensor, cos: Tensor, sin: Tensor, sign: int) -> Tensor:
 
 
 def norm(part: LlamaRMSNorm, x: Tensor) -> Tensor:
-    """The root mean square layer norm (Zhang and Sennrich 2019) of x [B, L, H]."""
+    """The root mean square layer norm (Zhang and Sennrich 2019) of x [..., H]."""
     out: Tensor = _RMSNorm.apply(x, part.weight, part.variance_epsilon)  # type: ignore[no-untyped-call]
     return out
 
@@ -217,36 +225,47 @@ class _RMSNorm(torch.autograd.Function):
 
 
 def feed_forward(part: LlamaMLP, x: Tensor) -> Tensor:
-    """SwiGLU (Shazeer 2020) of x [B, L, H]."""
-    linear = (part.gate_proj, part.up_proj, part.down_proj)
+    """SwiGLU (Shazeer 2020) of x [..., H]."""
+    layers = (part.gate_proj, part.up_proj, part.down_proj)
+    plain = all(type(layer) is nn.Linear and layer.bias is None and layer.weight.requires_grad for layer in layers)
+    near, rough = all(learns_roughly(layer, x) for layer in layers), torch.is_autocast_enabled("cpu")
     if not torch.is_grad_enabled():
         out: Tensor = part.down_proj(silu(part.gate_proj(x)).mul_(part.up_proj(x)))
-    elif all(type(p) is nn.Linear and p.bias is None and p.weight.requires_grad for p in linear):
-        out = _SwiGLU.apply(x, *(p.weight for p in linear))  # type: ignore[no-untyped-call]
+    elif plain and (near or not rough):
+        out = _SwiGLU.apply(x, *(layer.weight for layer in layers), near, rough)  # type: ignore[no-untyped-call]
     else:
         out = part(x)
     return out
 
 
 class _SwiGLU(torch.autograd.Function):
-    """Keeps three tensors for the way back where four would be kept."""
+    """Keeps four tensors for the way back where five would be kept, in bfloat16 where gradients are `near`.
+
+    Where it is `rough`, the way there is in bfloat16 as well.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, gate: Tensor, up: Tensor, down: Tensor) -> Tensor:
-        rows = x.flatten(0, 1)
-        gated, upped = rows @ gate.T, rows @ up.T
+    def forward(ctx: Any, x: Tensor, gate: Tensor, up: Tensor, down: Tensor, near: bool, rough: bool) -> Tensor:
+        rows = x.reshape(-1, x.shape[-1])
+        weights = short = [w.bfloat16() for w in (gate, up, down)] if near else [gate, up, down]
+        if rough:
+            rows = rounded(rows)
+        elif near:
+            weights = [gate, up, down]
+        gated, upped = rows @ weights[0].T, rows @ weights[1].T
         inner = silu(gated).mul_(upped)
-        ctx.save_for_backward(rows, gated, upped, inner, gate, up, down)
-        return (inner @ down.T).view_as(x)
+        kept = [rows, gated, upped, inner]
+        ctx.save_for_backward(*([rounded(part) for part in kept] if near and not rough else kept), *short)
+        return (inner @ weights[2].T)[: x.shape[:-1].numel()].to(x.dtype).view(x.shape)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, gated, upped, inner, gate, up, down = ctx.saved_tensors
-        dy = grad.reshape(x.shape)
-        ddown = dy.T @ inner
+        dy = grad.reshape(-1, grad.shape[-1])
+        dy = rounded(dy) if x.dtype != dy.dtype else dy
         dh = dy @ down
         dup = silu(gated).mul_(dh)
         dgate = torch.ops.aten.silu_backward(dh.mul_(upped), gated)
-        dx = (dgate @ gate).addmm_(dup, up)
-        return dx.view(grad.shape), dgate.T @ x, dup.T @ x, ddown
+        dx = (dgate @ gate).addmm_(dup, up)[: grad.shape[:-1].numel()].view(grad.shape)
+        return *(part.to(grad.dtype) for part in (dx, dgate.T @ x, dup.T @ x, dy.T @ inner)), None, None

@@ -26,6 +26,7 @@ from transformers import (
 
 from prefrl.errors import PrefrlError
 from prefrl.text.llama import lean
+from prefrl.text.products import multiplies_bfloat16
 
 UNKNOWN, PAD, END = "<unk>", "<pad>", "<end>"
 
@@ -79,8 +80,7 @@ def rough(device: torch.device) -> AbstractContextManager[Any]:
 
     A reward of standard deviation 1 moves by a hundredth. Not for log-probabilities: what they differ by is paid for.
     """
-    fast = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
-    return torch.autocast("cpu", torch.bfloat16) if fast else nullcontext()
+    return torch.autocast("cpu", torch.bfloat16) if multiplies_bfloat16(device) else nullcontext()
 
 
 def exact(device: torch.device) -> AbstractContextManager[Any]:

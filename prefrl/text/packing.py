@@ -14,6 +14,7 @@ from prefrl.errors import PrefrlError
 from prefrl.segments import Segment, SegmentBatch, Text
 from prefrl.text.llama import LeanLlama, rows
 from prefrl.text.models import LanguageModel, trunk
+from prefrl.text.products import linear
 
 LOGITS = 2**23  # the most logits in memory at once
 
@@ -129,7 +130,7 @@ def chosen_log_probs(head: nn.Module, states: Tensor, tokens: Tensor, temperatur
     """
 
     def chunk(part: Tensor, chosen: Tensor) -> Tensor:
-        logits: Tensor = head(part).float()
+        logits = linear(head, part).float()
         if temperature != 1.0:
             logits = logits / temperature
         return -nn.functional.cross_entropy(logits, chosen, reduction="none")
