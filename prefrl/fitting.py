@@ -3,7 +3,7 @@
 import hashlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -118,23 +118,33 @@ def squared_error(returns: Tensor, told: Tensor, exists: Tensor) -> Tensor:
 
 
 def fit(
-    ensemble: RewardEnsemble, comparisons: Sequence[Comparison], config: FitConfig, rng: np.random.Generator
+    ensemble: RewardEnsemble,
+    comparisons: Sequence[Comparison],
+    config: FitConfig,
+    rng: np.random.Generator,
+    *,
+    check: Callable[[], None] = lambda: None,
 ) -> FitReport:
     """Fit all members at once, each to its own bootstrap sample; ends calibrated on the segments that were asked about.
 
     Minibatches are shared and weighted by how often each member's bag holds a comparison, so that one forward pass
     serves all members, and those outside a bag give its validation loss for nothing. The parts of one ranking stay in
     one minibatch and one bag and weigh as one comparison, so that each option is scored once. No comparisons: nothing
-    changes. The chance of its networks (dropout) derives from `rng`, too. Raises PrefrlError if returns are to be
-    fitted that no labeler told.
+    changes. The chance of its networks (dropout) derives from `rng`, too. `check` is called at every minibatch and may
+    raise Interrupted, which leaves the ensemble half fitted. Raises PrefrlError if returns are to be fitted that no
+    labeler told.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(rng.spawn(1)[0].integers(2**63)))  # a child: `rng` itself goes on as it was
-        return _fit(ensemble, comparisons, config, rng)
+        return _fit(ensemble, comparisons, config, rng, check)
 
 
 def _fit(
-    ensemble: RewardEnsemble, comparisons: Sequence[Comparison], config: FitConfig, rng: np.random.Generator
+    ensemble: RewardEnsemble,
+    comparisons: Sequence[Comparison],
+    config: FitConfig,
+    rng: np.random.Generator,
+    check: Callable[[], None],
 ) -> FitReport:
     started = time.perf_counter()
     if not comparisons:
@@ -169,6 +179,7 @@ def _fit(
         order = torch.from_numpy(rng.permutation(len(groups)))
         sums = torch.zeros(2, 2)  # (inside, outside the bags) x (loss, count)
         for drawn in torch.split(order, config.batch_size)[:left]:
+            check()
             chosen = groups[drawn].flatten()
             chosen = chosen[chosen >= 0]
             options, inverse = torch.unique(index[chosen], return_inverse=True)

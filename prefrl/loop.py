@@ -88,7 +88,7 @@ def train(
         )
         store.ask(select(candidates, wanted, ensemble, acquisition))
         labeler.attend(store)
-        fitted = fit(ensemble, store.comparisons(), config.fit, run.generator(round_, 1))
+        fitted = fit(ensemble, store.comparisons(), config.fit, run.generator(round_, 1), check=run.check)
         run.check()
         segments, learned = learner.learn(config.steps_per_round, ensemble.reward)
         run.log(round_, {"labels": len(store), "asked": store.asked, **learned, **fitted.metrics})

@@ -13,7 +13,7 @@ from prefrl.choice import choice_loss
 from prefrl.comparisons import Comparison, from_ranking, query_id, ranked_pairs
 from prefrl.control.networks import MLPReward
 from prefrl.ensemble import RewardEnsemble
-from prefrl.errors import PrefrlError
+from prefrl.errors import Interrupted, PrefrlError
 from prefrl.fitting import (
     FitConfig,
     adapt_weight_decay,
@@ -535,3 +535,19 @@ def test_what_nobody_told_cannot_be_fitted() -> None:
         replace(pairs(1)[0], returns=(1.0,))
     with pytest.raises(ValueError, match="as many finite numbers"):
         replace(pairs(1)[0], returns=(1.0, math.nan))
+
+
+def test_a_fit_can_be_stopped_at_every_minibatch() -> None:
+    calls = []
+
+    def check() -> None:
+        calls.append(1)
+        if len(calls) == 4:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        fit(perceptrons(), pairs(16), QUICK, np.random.default_rng(0), check=check)  # three passes of two minibatches
+    assert len(calls) == 4
+    calls += [1]
+    fit(perceptrons(), pairs(16), QUICK, np.random.default_rng(0), check=check)
+    assert len(calls) == 5 + 6

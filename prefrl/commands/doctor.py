@@ -146,7 +146,8 @@ def _ffmpeg() -> Finding:
 def _threads() -> Finding:
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     limits = [f"{name}={os.environ[name]}" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if name in os.environ]
-    return Finding("processors", ", ".join([f"{usable} usable of {os.cpu_count()}; a run uses one thread", *limits]))
+    uses = "training on vectors uses one, on pictures or text all"
+    return Finding("processors", ", ".join([f"{usable} usable of {os.cpu_count()}; {uses}", *limits]))
 
 
 def disk(free: float) -> Finding:
