@@ -71,9 +71,15 @@ def plot(study: Study, extra: Sequence[tuple[Study, str, str]], settings: Sequen
             if random := [r["summary"]["random_return"] for of, s, _ in drawn for r in of.of(task, s)]:
                 axis.axhline(statistics.fmean(random), color=PALE, linewidth=1, linestyle=":", label="random")
             else:
-                axis.text(0.5, 0.5, "no runs yet", transform=axis.transAxes, ha="center", color="#5a6169")
+                _empty(axis)
         figure.axes[0].set_ylabel("true return while learning")
     return figure
+
+
+def _empty(axis: Axes) -> None:
+    """Say why there is nothing."""
+    axis.set(xticks=[], yticks=[], xlabel="")
+    axis.text(0.5, 0.5, "no runs yet", transform=axis.transAxes, ha="center", color="#5a6169")
 
 
 def predicted(study: Study) -> Figure:
@@ -82,6 +88,9 @@ def predicted(study: Study) -> Figure:
         figure = Figure(layout="constrained")
         for task, axis in panels(figure, study.grid.tasks):
             results = study.of(task, WHOLE)
+            if not results:
+                _empty(axis)
+                continue
             draw(axis, results, DARK, "-", label="true return (left)")
             draw(axis.twinx(), results, COLORS[1], "--", label="predicted return (right)", column="predicted_return")
     return figure

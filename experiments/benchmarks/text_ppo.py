@@ -384,8 +384,9 @@ def table(results: list[dict[str, Any]]) -> str:
         "Medians over turns; the ratio is that of the same turn, with its range. A Llama of 1.15 million parameters, "
         f"prompts of {some['prompt_tokens']} tokens, answers of at most {some['answer_tokens']}, {some['answers']} to "
         f"each prompt; batches of {some['batch']}, minibatches of {some['minibatch']}, {some['epochs']} epoch; a "
-        "reward model of one member, a value model, a reference; for judging, prefrl reads reward and values in "
-        "bfloat16 where the processor multiplies it; "
+        "reward model of one member, a value model, a reference; prefrl reads reward and values and takes all "
+        "gradients in bfloat16 where the processor multiplies it, and what the policy and its reference say in 32 "
+        "bits; with two threads it teaches policy and values side by side; "
         f"{TRL[1].replace('==', ' ')}, made to take a step for each minibatch. Memory is the process's peak. "
         f"Commits {commits}; made by `python experiments/benchmarks/text_ppo.py run` and `table`.",
     ]
