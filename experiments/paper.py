@@ -160,8 +160,6 @@ def _change(study: Study, whole: Study, setting: str) -> str:
     def difference(both: Sequence[Sequence[float]]) -> float:
         return pooled(both[: len(tasks)]) - pooled(both[len(tasks) :])
 
-    if any(len(stratum) < 2 for stratum in strata):  # nothing to draw anew from
-        return f"{statistic(strata):.2f}"
     low, high = stratified_bootstrap(strata, difference, np.random.default_rng(0))
     verdict = "better" if low > 0 else "worse" if high < 0 else "not told apart"
     return f"{difference(strata):+.2f} [{low:+.2f}, {high:+.2f}] {verdict}"
