@@ -7,7 +7,8 @@ from text_worlds import as_batch, gpt2, prompts_of, tiny
 from prefrl.text import packing
 from prefrl.text.generation import draw, left_padded, sample
 from prefrl.text.models import LanguageModel
-from prefrl.text.packing import answer_log_probs, pack
+from prefrl.text.packing import answer_log_probs, chosen_log_probs, pack
+from prefrl.text.products import rough_gradients
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -100,6 +101,19 @@ def test_chunks_change_neither_log_probs_nor_gradients(monkeypatch: pytest.Monke
         found.append((log_probs.detach(), [p.grad.clone() for p in lm.model.parameters() if p.grad is not None]))
     assert torch.allclose(found[0][0], found[1][0], atol=1e-6)
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(found[0][1], found[1][1], strict=True))
+
+
+def test_large_chunks_are_read_once_more_as_they_were_read_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where gradients are rough meanwhile: the second reading takes place when they are not."""
+    states = torch.randn(700, 16, generator=seeded())
+    head, tokens = torch.nn.Linear(16, 30, bias=False), torch.arange(700) % 30
+    monkeypatch.setattr(packing, "LOGITS", 30 * 300)
+    with rough_gradients():
+        found = chosen_log_probs(head, states.requires_grad_(), tokens)
+    found.sum().backward()  # type: ignore[no-untyped-call]
+    wanted = torch.autograd.grad(head(states).log_softmax(dim=-1).gather(1, tokens[:, None]).sum(), states)[0]
+    assert states.grad is not None
+    assert torch.allclose(states.grad, wanted, atol=1e-5)
 
 
 def test_answers_follow_the_distribution() -> None:

@@ -13,6 +13,7 @@ from prefrl.text.generation import left_padded
 from prefrl.text.llama import LeanLlama, lean
 from prefrl.text.models import LanguageModel, trunk, with_lora
 from prefrl.text.packing import Packed, states_around, states_before
+from prefrl.text.products import rough_gradients
 
 
 def both(kv_heads: int) -> tuple[LlamaForCausalLM, LlamaForCausalLM]:
@@ -167,9 +168,8 @@ def test_in_one_reading_what_is_rough_is_near(lengths: list[int]) -> None:
 def test_of_many_rows_gradients_are_near_and_the_way_there_is_exact(lengths: list[int], rough: bool) -> None:
     """Unless the way there is to be rough as well; more rows than a kernel takes at once, and no whole number of it."""
     part, packed = trunk(tiny(spread=3.0).causal), sequences(lengths, 41)
-    with patch("prefrl.text.products.multiplies_bfloat16", return_value=False):
-        states, *wanted = gradients(part, packed)
-    with torch.autocast("cpu", torch.bfloat16, enabled=rough):
+    states, *wanted = gradients(part, packed)  # in 32 bits, where nobody asks for less
+    with torch.autocast("cpu", torch.bfloat16) if rough else rough_gradients():
         moved, *got = gradients(part, packed)
     assert moved.dtype == torch.float32
     assert torch.equal(moved, states) != rough

@@ -17,6 +17,7 @@ from prefrl.text.losses import implicit_returns, masked_mean, policy_loss, value
 from prefrl.text.models import rough
 from prefrl.text.packing import answer_log_probs, pack
 from prefrl.text.policy import Acted, Policy, batch_parts, take_step
+from prefrl.text.products import rough_gradients
 from prefrl.text.settings import TextConfig
 from prefrl.text.threads import at_once
 
@@ -98,7 +99,11 @@ def improve(
         if critic is None:
             return [math.nan]
         assert critic_optimizer is not None
-        return [_improve_values(critic, critic_optimizer, judged, chosen, config, batches) for chosen in order]
+        losses = []
+        for chosen in order:
+            check()
+            losses.append(_improve_values(critic, critic_optimizer, judged, chosen, config, batches))
+        return losses
 
     def policy_losses() -> list[tuple[float, ...]]:
         noted = []
@@ -121,7 +126,8 @@ def _improve_policy(
     part = judged.batch[chosen]
     old, advantages = judged.old_log_probs[chosen].to(device), judged.advantages[chosen].to(device)
     mask = part.mask.to(device)
-    new = answer_log_probs(policy.lm, part, temperature=config.temperature)
+    with rough_gradients():
+        new = answer_log_probs(policy.lm, part, temperature=config.temperature)
     loss, clipped = policy_loss(new, old, advantages, mask, clip=config.clip)
     torch.autograd.backward(loss)
     if documents is not None:

@@ -129,15 +129,16 @@ def chosen_log_probs(head: nn.Module, states: Tensor, tokens: Tensor, temperatur
     In chunks, so that the logits of all tokens are never held at once, neither forward nor backward.
     """
 
-    def chunk(part: Tensor, chosen: Tensor) -> Tensor:
-        logits = linear(head, part).float()
+    def chunk(part: Tensor, chosen: Tensor, whole: bool = False) -> Tensor:
+        # A part is read once more on the way back, when nobody asks for rough gradients any more.
+        logits: Tensor = (linear(head, part) if whole else head(part)).float()
         if temperature != 1.0:
             logits = logits / temperature
         return -nn.functional.cross_entropy(logits, chosen, reduction="none")
 
     size = max(1, LOGITS // int(head.out_features))  # type: ignore[arg-type]
     if len(states) <= size:
-        return chunk(states, tokens)
+        return chunk(states, tokens, whole=True)
     pairs = zip(states.split(size), tokens.split(size), strict=True)
     if not torch.is_grad_enabled():
         return torch.cat([chunk(*pair) for pair in pairs])

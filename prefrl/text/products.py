@@ -1,9 +1,12 @@
-"""Linear layers of which the way back is in bfloat16, where the processor multiplies it.
+"""Linear layers of which the way back is in bfloat16, where the processor multiplies it and whoever learns asks for it.
 
 A gradient is then off by half a hundredth of itself, in no direction, which is little beside what minibatches differ
 by. The way there stays in 32 bits: what log-probabilities differ by is paid for.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -13,11 +16,21 @@ from torch.autograd.function import once_differentiable
 ROWS = 256  # for every new number of rows a kernel is made, which takes longer than its work: numbers are rounded up
 
 
-def linear(part: nn.Module, x: Tensor) -> Tensor:
-    """[..., N] of x [..., K] from any layer; those of nothing but weights in 32 bits learn by rough gradients.
+_rough: ContextVar[bool] = ContextVar("rough gradients", default=False)
 
-    Under autocast what they give is rough too.
-    """
+
+@contextmanager
+def rough_gradients() -> Iterator[None]:
+    """What is read meanwhile learns by them; so does what is read under autocast."""
+    token = _rough.set(True)
+    try:
+        yield
+    finally:
+        _rough.reset(token)
+
+
+def linear(part: nn.Module, x: Tensor) -> Tensor:
+    """[..., N] of x [..., K] from any layer. Under autocast not only gradients are rough."""
     if learns_roughly(part, x):
         out: Tensor = _Linear.apply(x, part.weight, torch.is_autocast_enabled("cpu"))  # type: ignore[no-untyped-call]
     else:
@@ -27,6 +40,8 @@ def linear(part: nn.Module, x: Tensor) -> Tensor:
 
 def learns_roughly(part: nn.Module, x: Tensor) -> bool:
     """Whether gradients of a layer that reads x [..., K] are to be rough: it is plain, it learns, and rows are many."""
+    if not (_rough.get() or torch.is_autocast_enabled("cpu")):
+        return False
     if type(part) is not nn.Linear or part.bias is not None or part.weight.dtype != torch.float32:
         return False
     many = x.numel() >= ROWS * x.shape[-1]
