@@ -99,11 +99,8 @@ def improve(
         if critic is None:
             return [math.nan]
         assert critic_optimizer is not None
-        losses = []
-        for chosen in order:
-            check()
-            losses.append(_improve_values(critic, critic_optimizer, judged, chosen, config, batches))
-        return losses
+        # No check here: it may touch the store, which belongs to the thread that opened it.
+        return [_improve_values(critic, critic_optimizer, judged, chosen, config, batches) for chosen in order]
 
     def policy_losses() -> list[tuple[float, ...]]:
         noted = []
