@@ -249,11 +249,11 @@ def test_questions_that_were_asked_before_are_not_made_up_for_after_a_kill(
         asked.extend(chosen)
         return chosen
 
-    def dying_fit(*args: Any) -> Any:
+    def dying_fit(*args: Any, **how: Any) -> Any:
         fits.append(1)
         if len(fits) == deadly:
             raise Killed
-        return real_fit(*args)
+        return real_fit(*args, **how)
 
     monkeypatch.setattr(loop, "select", select_old)
     monkeypatch.setattr(loop, "fit", dying_fit)
