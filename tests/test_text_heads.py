@@ -241,9 +241,10 @@ def test_the_same_acquisition_chooses_what_to_ask() -> None:
     assert [q.id for q in chosen] == [queries[i].id for i in best]
 
 
-def test_an_ensemble_comes_back_bit_by_bit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("trunks", [1, 3])
+def test_an_ensemble_comes_back_bit_by_bit(trunks: int, tmp_path: Path) -> None:
     for lm in (tiny(), with_lora(tiny(), rank=2, seed=0)):
-        ensemble, again = (RewardEnsemble(reward_net(lm), credit="last_step") for _ in range(2))
+        ensemble, again = (RewardEnsemble(reward_net(lm, trunks=trunks), credit="last_step") for _ in range(2))
         comparisons = answered(random_segments(40), 30)
         fit(ensemble, comparisons, FitConfig(first_epochs=2), np.random.default_rng(0))
         save_file(dict(ensemble.state_dict()), tmp_path / "e.safetensors")

@@ -127,7 +127,8 @@ def _as_long(values: Tensor, packed: Packed) -> Tensor:
 
 def leave_out_frozen(module: nn.Module) -> None:
     """Have a module's state hold only what may change: weights that never learn are the same after any load."""
-    still = {name for name, parameter in module.named_parameters() if not parameter.requires_grad}
+    # Trunks share what is frozen: each of its names is asked for, or only the first trunk's would be left out.
+    still = {name for name, parameter in module.named_parameters(remove_duplicate=False) if not parameter.requires_grad}
     if not still:
         return
 
@@ -136,7 +137,7 @@ def leave_out_frozen(module: nn.Module) -> None:
             state.pop(prefix + name, None)
 
     def loading(owner: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-        for name, parameter in owner.named_parameters():
+        for name, parameter in owner.named_parameters(remove_duplicate=False):
             if name in still:
                 state.setdefault(prefix + name, parameter.detach())
 
