@@ -15,7 +15,7 @@ import torch
 from pyarrow import parquet
 from text_worlds import WORDS, tiny
 
-from prefrl.commands import main
+from prefrl.commands import main, training
 from prefrl.commands.text.setup import memory
 from prefrl.runs import Run, newest_checkpoint
 from prefrl.store import PreferenceStore
@@ -68,6 +68,17 @@ def train(files: Path, out: Path, *more: object) -> int:
 
 
 # ---- from end to end -------------------------------------------------------------------------------------------------
+
+
+def test_two_threads_train_to_the_end(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Policy and values learn side by side then, and only one of the two may look into the store."""
+    monkeypatch.setattr(training, "BEAT_SECONDS", 0.0)  # at every check, or a run this short would never do
+    threads = torch.get_num_threads()
+    try:
+        assert train(files, tmp_path / "run", "--threads", 2) == 0
+    finally:
+        torch.set_num_threads(threads)
+    assert (tmp_path / "run" / "summary.json").is_file()
 
 
 def test_the_three_steps_from_nothing(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

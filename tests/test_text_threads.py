@@ -1,14 +1,20 @@
 """Two works at the same time give what they give one after the other, and leave the threads as they were."""
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 import torch
 
-from prefrl.text.threads import at_once
+from prefrl.errors import Interrupted
+from prefrl.text.threads import Check, at_once
 
 HERE = torch.device("cpu")
+
+
+def unchecked() -> None:
+    """Nobody asks for a stop."""
 
 
 @pytest.fixture(params=[1, 2, 4])
@@ -29,7 +35,7 @@ def test_each_has_half_of_the_threads(threads: int) -> None:
         return name, torch.get_num_threads()
 
     half = max(1, threads // 2)
-    assert at_once(lambda: work("a"), lambda: work("b"), HERE) == (("a", half), ("b", half))
+    assert at_once(lambda _: work("a"), lambda _: work("b"), HERE, unchecked) == (("a", half), ("b", half))
     assert torch.get_num_threads() == threads
 
 
@@ -43,6 +49,32 @@ def test_what_one_raises_is_raised_when_the_other_has_ended(threads: int, failin
         ended.append(i)
 
     with pytest.raises(ValueError, match=f"work {failing}"):
-        at_once(lambda: work(0), lambda: work(1), HERE)
+        at_once(lambda _: work(0), lambda _: work(1), HERE, unchecked)
     assert ended == ([1 - failing] if threads > 1 or failing == 1 else [])
     assert torch.get_num_threads() == threads
+
+
+def test_only_the_thread_that_asks_is_checked_and_the_other_hears_of_it(threads: int) -> None:
+    """What is checked may belong to one thread, as an SQLite file does."""
+    checked, told = [], threading.Event()
+
+    def check() -> None:
+        checked.append(threading.current_thread())
+        raise Interrupted
+
+    def first(check: Check) -> None:
+        check()
+
+    def second(check: Check) -> None:
+        for _ in range(1000):
+            try:
+                check()
+            except Interrupted:
+                told.set()
+                raise
+            time.sleep(0.01)
+
+    with pytest.raises(Interrupted):
+        at_once(first, second, HERE, check)
+    assert checked == [threading.current_thread()]
+    assert told.is_set() == (threads > 1)

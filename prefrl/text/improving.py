@@ -19,7 +19,7 @@ from prefrl.text.packing import answer_log_probs, pack
 from prefrl.text.policy import Acted, Policy, batch_parts, take_step
 from prefrl.text.products import rough_gradients
 from prefrl.text.settings import TextConfig
-from prefrl.text.threads import at_once
+from prefrl.text.threads import Check, at_once
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -95,21 +95,24 @@ def improve(
         for chosen in shuffled(len(judged.batch), config.answers, generator).split(config.minibatch_size)
     ]
 
-    def value_losses() -> list[float]:
-        if critic is None:
-            return [math.nan]
-        assert critic_optimizer is not None
-        # No check here: it may touch the store, which belongs to the thread that opened it.
-        return [_improve_values(critic, critic_optimizer, judged, chosen, config, batches) for chosen in order]
-
-    def policy_losses() -> list[tuple[float, ...]]:
+    def policy_losses(check: Check) -> list[tuple[float, ...]]:
         noted = []
         for chosen in order:
             check()
             noted.append(_improve_policy(policy, judged, chosen, documents, batches))
         return noted
 
-    noted, off = at_once(policy_losses, value_losses, policy.lm.device)
+    def value_losses(check: Check) -> list[float]:
+        if critic is None:
+            return [math.nan]
+        assert critic_optimizer is not None
+        losses = []
+        for chosen in order:
+            check()
+            losses.append(_improve_values(critic, critic_optimizer, judged, chosen, config, batches))
+        return losses
+
+    noted, off = at_once(policy_losses, value_losses, policy.lm.device, check)
     names, columns = ("policy_loss", "clip_share", "policy_kl"), list(zip(*noted, strict=True))
     means = {name: sum(column) / len(column) for name, column in zip(names, columns, strict=False)}
     return {**means, "value_loss": sum(off) / len(off), "first_ratio_error": columns[3][0]}
