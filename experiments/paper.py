@@ -166,10 +166,8 @@ def _change(study: Study, whole: Study, setting: str) -> str:
 
 
 def _estimate(strata: Sequence[Sequence[float]], statistic: Callable[[Sequence[Sequence[float]]], float]) -> str:
-    if not strata:
+    if not strata or any(len(stratum) < 2 for stratum in strata):  # of one run there is nothing to draw anew
         return "-"
-    if any(len(stratum) < 2 for stratum in strata):  # nothing to draw anew from
-        return f"{statistic(strata):.2f}"
     low, high = stratified_bootstrap(strata, statistic, np.random.default_rng(0))
     return f"{statistic(strata):.2f} [{low:.2f}, {high:.2f}]"
 

@@ -97,7 +97,7 @@ def test_an_ablation_is_compared_with_the_whole_method(paper: Any, tmp_path: Pat
     assert lines[3] == (
         "| random queries | 0.45 ± 0.64 | 0.45 [0.40, 0.50] | -0.55 [-0.70, -0.40] worse | little | 0.75 | - | 2 |"
     )
-    assert lines[4] == ("| target | 1.00 | 1.00 | +0.00 [-0.10, +0.10] not told apart | worse | 0.75 | - | 1 |")
+    assert lines[4] == "| target | 1.00 | - | +0.00 [-0.10, +0.10] not told apart | worse | 0.75 | - | 1 |"
 
 
 def test_what_learned_longer_is_not_compared(studies: Any) -> None:
