@@ -6,7 +6,6 @@ The policy of the run's newest checkpoint plays one whole game; frames are shown
 lowest. Names the run, its labels and the seed of the game.
 """
 
-import argparse
 from pathlib import Path
 
 import matplotlib
@@ -16,6 +15,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+import tyro
 from curves import COLORS, DARK, PALE
 from matplotlib.figure import Figure
 from safetensors.torch import load_file
@@ -121,18 +121,13 @@ def picture(record: Record, predicted: np.ndarray, title: str) -> Figure:
     return figure
 
 
-def main() -> None:
-    """Draw."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--seed", type=int, default=0, help="of the game")
-    parser.add_argument("--out", type=Path, default=RESULTS / "atari-reward.png")
-    args = parser.parse_args()
+def main(run: tyro.conf.Positional[Path], *, seed: int = 0, out: Path = RESULTS / "atari-reward.png") -> None:
+    """Draw it for a run; `seed` is that of the game."""
     try:
-        picture(*played(args.run, args.seed)).savefig(args.out, dpi=100)
+        picture(*played(run, seed)).savefig(out, dpi=100)
     except PrefrlError as error:
         raise SystemExit(f"atari_reward: {error}") from error
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main)
