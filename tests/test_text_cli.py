@@ -17,6 +17,7 @@ from text_worlds import WORDS, tiny
 
 from prefrl.commands import main, training
 from prefrl.commands.text.setup import memory
+from prefrl.errors import PrefrlError
 from prefrl.runs import Run, newest_checkpoint
 from prefrl.store import PreferenceStore
 from prefrl.text.data import read_comparisons, read_demonstrations, read_prompts
@@ -454,6 +455,18 @@ def test_memory_that_is_exhausted(
 def test_other_errors_of_torch_are_not_taken_for_memory() -> None:
     with pytest.raises(RuntimeError, match="shape"), memory("x"):
         torch.ones(2) @ torch.ones(3, 3)
+
+
+def test_what_cannot_be_compiled_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._inductor import config
+
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(config.cpp, "cxx", (None, "no-such-compiler"))
+    with (
+        pytest.raises(PrefrlError, match=r"torch.compile failed: .*no-such-compiler.*; install a C compiler"),
+        memory(""),
+    ):
+        torch.compile(lambda x: x.exp() + 1)(torch.ones(3))
 
 
 def test_commands_that_lack_something(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

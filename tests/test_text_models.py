@@ -1,25 +1,31 @@
 """Loading, making, copying and saving language models."""
 
+import functools
 import json
 from pathlib import Path
 
 import pytest
 import torch
-from text_worlds import WORDS, gpt2, prompts_of, tiny
+from text_worlds import WORDS, as_batch, gpt2, prompts_of, tiny
 
 from prefrl.errors import PrefrlError
+from prefrl.text.generation import sample
 from prefrl.text.models import (
     LanguageModel,
     TinyConfig,
+    compiled,
     frozen,
+    hidden_states,
     load_model,
     save_model,
     tiny_model,
     trainable,
+    trunk,
     twin,
     with_lora,
     word_tokenizer,
 )
+from prefrl.text.packing import answer_log_probs
 
 
 def logits(lm: LanguageModel) -> torch.Tensor:
@@ -183,3 +189,56 @@ def test_adapters_are_merged_into_what_is_saved(tmp_path: Path) -> None:
     assert torch.equal(logits(lm), wanted)  # saving changed nothing
     with lm.without_adapter():
         assert torch.equal(logits(lm), logits(tiny()))
+
+
+# ---- compiling -------------------------------------------------------------------------------------------------------
+
+
+def test_copies_of_a_compiled_model_share_its_translation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    translated = []
+
+    def backend(graph: torch.fx.GraphModule, _: list[torch.Tensor]) -> torch.fx.GraphModule:
+        translated.append(graph)
+        return graph
+
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
+    torch._dynamo.reset()
+    ours = compiled(LanguageModel(gpt2(), tiny().tokenizer))
+    for lm in (ours, twin(ours)):
+        for shape in ((2, 5), (3, 7)):
+            ids = torch.arange(6, 6 + shape[0] * shape[1]).view(shape) % len(WORDS)
+            with torch.no_grad():
+                wanted = gpt2().transformer(input_ids=ids, use_cache=False).last_hidden_state
+                assert torch.allclose(hidden_states(trunk(lm.causal), ids), wanted, atol=1e-5)
+    assert len(translated) == 1
+    save_model(ours, tmp_path)
+    assert load_model(str(tmp_path)).causal.state_dict().keys() == gpt2().state_dict().keys()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # dynamo looks
+def test_compiled_it_says_and_learns_the_same_and_so_do_its_copies() -> None:
+    """With adapters, padding, a cache, one row, with and without gradient: each is translated by itself."""
+    torch._dynamo.reset()
+    frames = torch._dynamo.utils.counters["frames"]
+    frames.clear()
+
+    def made() -> LanguageModel:
+        return with_lora(LanguageModel(gpt2(spread=3.0), tiny().tokenizer), rank=2, seed=0)
+
+    plain, ours = made(), compiled(made())
+    found = []
+    for lm in (plain, ours, twin(ours)):
+        told = []
+        for lengths in ([3, 3], [2, 5, 1], [4]):
+            prompts = prompts_of(lengths)
+            answers = sample(lm, prompts, most=5, each=2, generator=torch.Generator().manual_seed(0))
+            log_probs = answer_log_probs(lm, as_batch(prompts, answers, each=2), temperature=1.0)
+            log_probs.sum().backward()  # type: ignore[no-untyped-call]
+            told += [answers.tokens, answers.log_probs, log_probs.detach()]
+        found.append([*told, *(p.grad for p in trainable(lm.model).values() if p.grad is not None)])
+    wanted, *others = found
+    assert len(wanted) > 9
+    for told in others:
+        assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-5) for a, b in zip(wanted, told, strict=True))
+    assert frames["ok"] == frames["total"] > 3

@@ -100,6 +100,19 @@ def hidden_states(part: nn.Module, ids: Tensor) -> Tensor:
     return states
 
 
+def compiled(lm: LanguageModel) -> LanguageModel:
+    """The model, whose trunk and all copies of it torch.compile translates when they first read, shapes left open.
+
+    Its class is changed and not the object, because copies of an object forget that it was compiled. With or without
+    gradient, padding, a cache, a single row: each is a translation of its own, and more of them than torch allows.
+    """
+    torch._dynamo.config.recompile_limit = 64
+    part = trunk(lm.causal)
+    plain = type(part)
+    part.__class__ = type(plain.__name__, (plain,), {"forward": torch.compile(plain.forward, dynamic=True)})
+    return lm
+
+
 def twin(lm: LanguageModel) -> LanguageModel:
     """A copy with trainable weights of its own; frozen ones, as LoRA's base has, are shared."""
     shared: dict[int, Any] = {id(p): p for p in lm.model.parameters() if not p.requires_grad}
@@ -216,6 +229,7 @@ def with_lora(lm: LanguageModel, *, rank: int, seed: int) -> LanguageModel:
     config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
     with warnings.catch_warnings():  # peft asks transformers by names that it will change one day
         warnings.simplefilter("ignore", FutureWarning)
+        warnings.filterwarnings("ignore", "fan_in_fan_out")  # it finds out by itself how GPT-2's layers lie
         return LanguageModel(get_peft_model(lm.causal, config).eval(), lm.tokenizer)
 
 

@@ -46,6 +46,8 @@ class Reward:
     """Everything random derives from it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute."""
+    compile: bool = False
+    """Have torch.compile translate the model: minutes at the start; for large models on CUDA; needs a C compiler."""
     threads: int | None = None
     """Processor threads; all by default."""
     quiet: bool = False
@@ -74,6 +76,7 @@ class Reward:
             "fit": asdict(fit_config(self.epochs, 0, self.batch_size, self.learning_rate, self.noise)),
             "seed": self.seed,
             "device": find_device(self.device),
+            "compile": self.compile,
             "threads": processors(self.threads),
         }
         return begin(self.out, config, quiet=self.quiet)

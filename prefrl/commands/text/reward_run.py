@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from prefrl.commands.progress import Progress, duration, share
-from prefrl.commands.text.setup import memory, open_model
+from prefrl.commands.text.setup import memory, open_learning
 from prefrl.comparisons import Comparison
 from prefrl.ensemble import RewardEnsemble
 from prefrl.errors import PrefrlError
@@ -20,7 +20,7 @@ from prefrl.segments import collate, content_id
 from prefrl.store import PreferenceStore
 from prefrl.text.data import check_tokenizer, read_comparisons, read_demonstrations
 from prefrl.text.heads import TrunkReward
-from prefrl.text.models import LanguageModel, with_lora
+from prefrl.text.models import LanguageModel
 
 UNIT = "fits"
 MOST_AT_ZERO = 256  # demonstrations that the mean reward is measured on
@@ -96,14 +96,12 @@ def load_ensemble(folder: Path, lm: LanguageModel) -> RewardEnsemble:
         raise PrefrlError(f"{folder} holds no finished reward model; `prefrl text reward` makes one")
     from safetensors.torch import load_file
 
-    own = open_model(config["model"], str(lm.device))
+    own = open_learning(config | {"device": str(lm.device)})
     if own.tokenizer.get_vocab() != lm.tokenizer.get_vocab():
         raise PrefrlError(
             f"the reward model {folder} reads with the tokenizer of {config['model']}, the policy with another; fit a "
             "reward model on the policy's own trunk"
         )
-    if config["lora"]:
-        own = with_lora(own, rank=config["lora"], seed=config["seed"])
     if config.get("reward_model") is not None:  # a run that learned on from another reward model
         ensemble = load_ensemble(Path(config["reward_model"]), own)
     else:
@@ -116,10 +114,8 @@ def load_ensemble(folder: Path, lm: LanguageModel) -> RewardEnsemble:
 
 def train(run: Run, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """See `Domain`."""
-    lm = open_model(config["model"], config["device"])
+    lm = open_learning(config)
     comparisons = _comparisons(Path(config["data"]), lm)
-    if config["lora"]:
-        lm = with_lora(lm, rank=config["lora"], seed=config["seed"])
     ensemble = build_ensemble(config, lm)
     learned, kept = split_prompts(comparisons, config["held_out"], run.generator(0, 1))
     run.restore(_Nothing(), ensemble)

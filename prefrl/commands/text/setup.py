@@ -74,6 +74,16 @@ def open_model(name: str, device: str) -> "LanguageModel":
     return load_model(name, device=device)
 
 
+def open_learning(config: dict[str, Any]) -> "LanguageModel":
+    """The model that a run begins with, with adapters and compiled if it says so."""
+    from prefrl.text.models import compiled, with_lora
+
+    lm = open_model(config["model"], config["device"])
+    if config["lora"]:
+        lm = with_lora(lm, rank=config["lora"], seed=config["seed"])
+    return compiled(lm) if config.get("compile") else lm
+
+
 def be_quiet() -> None:
     """Keep transformers from drawing bars of its own into our display."""
     import transformers
@@ -117,7 +127,7 @@ def _named(name: str, what: str, *, like: str) -> Any:
 
 @contextmanager
 def memory(advice: str) -> Iterator[None]:
-    """Turn memory that is exhausted into a sentence with advice."""
+    """Turn memory that is exhausted into a sentence with advice, and a model that cannot be compiled into another."""
     import torch
 
     try:
@@ -125,6 +135,13 @@ def memory(advice: str) -> Iterator[None]:
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise PrefrlError(f"out of memory; {advice}") from error
     except RuntimeError as error:
+        from torch._dynamo.exc import BackendCompilerFailed
+
+        if isinstance(error, BackendCompilerFailed):
+            reason = str(error).splitlines()[0]
+            raise PrefrlError(
+                f"torch.compile failed: {reason}; install a C compiler, or begin a run without --compile"
+            ) from error
         if "allocate memory" not in str(error):
             raise
         raise PrefrlError(f"out of memory; {advice}") from error

@@ -34,6 +34,8 @@ class SFT:
     """Everything random derives from it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute."""
+    compile: bool = False
+    """Have torch.compile translate the model: minutes at the start; for large models on CUDA; needs a C compiler."""
     threads: int | None = None
     """Processor threads; all by default."""
     quiet: bool = False
@@ -57,6 +59,7 @@ class SFT:
             "learner": asdict(SupervisedConfig(self.epochs, self.batch_size, self.learning_rate)),
             "seed": self.seed,
             "device": find_device(self.device),
+            "compile": self.compile,
             "threads": processors(self.threads),
         }
         return begin(self.out, config, quiet=self.quiet)

@@ -9,11 +9,11 @@ import numpy as np
 from torch import nn
 
 from prefrl.commands.progress import Progress, duration
-from prefrl.commands.text.setup import be_quiet, memory, open_model
+from prefrl.commands.text.setup import be_quiet, memory, open_learning
 from prefrl.errors import PrefrlError
 from prefrl.runs import Run
 from prefrl.text.data import as_example, read_demonstrations, read_texts
-from prefrl.text.models import LanguageModel, TinyConfig, save_model, tiny_model, with_lora
+from prefrl.text.models import LanguageModel, TinyConfig, save_model, tiny_model
 from prefrl.text.prompts import set_template
 from prefrl.text.supervised import Example, Supervised, SupervisedConfig, blocks, mean_loss
 
@@ -84,12 +84,10 @@ def _prepared(config: dict[str, Any]) -> tuple[LanguageModel, list[Example]]:
                 f"{config['block']} that is the least; bring more, or lower --block"
             )
         return lm, found
-    lm = open_model(config["model"], config["device"])
+    lm = open_learning(config)
     if config["template"] is not None:
         set_template(lm, config["template"])
     examples = [as_example(segment) for segment in read_demonstrations(Path(config["data"]), lm)]
-    if config["lora"]:
-        lm = with_lora(lm, rank=config["lora"], seed=config["seed"])
     return lm, examples
 
 

@@ -10,7 +10,7 @@ import torch
 
 from prefrl.commands.progress import Progress, duration, number, share
 from prefrl.commands.text.reward_run import build_ensemble, load_ensemble
-from prefrl.commands.text.setup import find_gold, find_people, memory, open_model
+from prefrl.commands.text.setup import find_gold, find_people, memory, open_learning, open_model
 from prefrl.commands.training import Parts, check_loop, train_on_preferences
 from prefrl.ensemble import RewardEnsemble
 from prefrl.errors import PrefrlError
@@ -25,7 +25,7 @@ from prefrl.text.generation import sample
 from prefrl.text.heads import TrunkReward
 from prefrl.text.judge import ModelLabeler
 from prefrl.text.learner import TextLearner
-from prefrl.text.models import LanguageModel, save_model, with_lora
+from prefrl.text.models import LanguageModel, save_model
 from prefrl.text.packing import as_segment
 from prefrl.text.policy import Gold, Prompt
 from prefrl.text.prompts import decode_answers
@@ -114,15 +114,13 @@ def train(run: Run, config: dict[str, Any], progress: Progress) -> dict[str, Any
 
 
 def _build(config: dict[str, Any], store: PreferenceStore, check: Callable[[], None], progress: Progress) -> Parts:
-    lm = open_model(config["model"], config["device"])
+    lm = open_learning(config)
     _check_store(lm, store)
     prompts = read_prompts(Path(config["prompts"]), lm)
     settings = TextConfig(**config["learner"])
     documents = []
     if settings.pretraining > 0 and config["documents"] is not None:
         documents = blocks(read_documents(Path(config["documents"]), lm), length=min(128, lm.context - 1))
-    if config["lora"]:
-        lm = with_lora(lm, rank=config["lora"], seed=config["seed"])
     if config["reward_model"] is not None:
         ensemble = load_ensemble(Path(config["reward_model"]), lm)
     else:

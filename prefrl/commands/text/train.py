@@ -115,6 +115,8 @@ class TrainText:
     missing, or learn on from what there is."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute."""
+    compile: bool = False
+    """Have torch.compile translate the model: minutes at the start; for large models on CUDA; needs a C compiler."""
     threads: int | None = None
     """Processor threads; all by default."""
     quiet: bool = False
@@ -235,5 +237,6 @@ class TrainText:
             "pairs": True,
             "loop": asdict(loop),
             "device": find_device(self.device),
+            "compile": self.compile,
             "threads": processors(self.threads),
         }
