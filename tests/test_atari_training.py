@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from prefrl.control.learner import ControlLearner
 from prefrl.control.tasks import AtariTask, find_task
 from prefrl.runs import Run
 from prefrl.segments import SegmentBatch, collate
-from prefrl.stacks import distinct_frames
+from prefrl.stacks import channels_last, distinct_frames
 from prefrl.store import PreferenceStore
 
 pytest.importorskip("ale_py")
@@ -156,6 +157,19 @@ def test_the_policy_networks_have_their_papers_sizes(network: Any, weights: int)
     trained = ControlLearner(pong(), replace(config, num_envs=4), seed=0, most_clips=1, check=lambda: None)
     count = sum(parameter.numel() for parameter in trained.model.policy.parameters())
     assert count == pytest.approx(weights, rel=0.01)
+
+
+@pytest.mark.parametrize("network", ["small", "nature"])
+def test_a_policy_sees_pictures_as_bytes_and_scaled(network: Any) -> None:
+    policy: Any = learner(network=network, bfloat16=False).model.policy
+    obs = torch.randint(256, (3, 4, 84, 84), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    with patch.object(algorithms, "channels_last", side_effect=channels_last) as copied, torch.no_grad():
+        wanted = policy.features_extractor.rest(policy.features_extractor.first(obs.float() / 255.0))
+        found = policy.extract_features(obs)
+        values = policy.predict_values(obs)  # which Stable-Baselines3 sends there as floats
+    assert copied.call_count == 2
+    assert torch.allclose(found, wanted, atol=1e-5)
+    assert torch.allclose(values, policy.value_net(found), atol=1e-5)
 
 
 def test_scores_are_of_whole_games() -> None:

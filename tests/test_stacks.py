@@ -10,7 +10,7 @@ import torch
 
 from prefrl.segment_bytes import decode_segment, encode_segment
 from prefrl.segments import Segment, collate
-from prefrl.stacks import distinct_frames, stacked, stacked_tensor
+from prefrl.stacks import channels_last, distinct_frames, stacked, stacked_tensor
 
 
 def pictures(steps: int, *, seed: int = 0, depth: int = 4) -> np.ndarray:
@@ -137,3 +137,11 @@ def test_compressed_bytes_that_lie_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match="are not segment"):
             decode_segment(made.id, data)
+
+
+@pytest.mark.parametrize("count", [1, 19])
+def test_channels_last_are_the_same_pictures_in_another_memory(count: int) -> None:
+    seen = torch.from_numpy(stacked(pictures(count), 4))
+    found = channels_last(seen)
+    assert torch.equal(found, seen)
+    assert found.is_contiguous(memory_format=torch.channels_last)

@@ -10,12 +10,15 @@ from gymnasium import spaces
 from sb3_contrib import TRPO
 from stable_baselines3 import A2C, PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import Tensor, nn
 from torch.nn import functional
 
 from prefrl.control.buffers import PaidReplayBuffer, PaidRolloutBuffer
 from prefrl.control.vector import Recorder
+from prefrl.stacks import channels_last
 
 Algorithm = Literal["ppo", "trpo", "sac", "a2c"]
 Network = Literal["mlp", "small", "nature"]
@@ -111,6 +114,7 @@ def build_model(
             policy_kwargs={"net_arch": [c.hidden, c.hidden]},
         )
         return model
+    policy = ActorCriticPolicy if c.network == "mlp" else PicturePolicy
     shared |= {
         "n_steps": c.rollout_steps,
         "gae_lambda": c.gae_lambda,
@@ -119,11 +123,11 @@ def build_model(
         "policy_kwargs": policy_settings(c),
     }
     if c.algo == "a2c":
-        return A2C("MlpPolicy", venv, **shared, ent_coef=c.entropy_bonus)
+        return A2C(policy, venv, **shared, ent_coef=c.entropy_bonus)
     shared["batch_size"] = c.batch_size
     if c.algo == "trpo":
-        return TRPO("MlpPolicy", venv, **shared)
-    return PPO("MlpPolicy", venv, **shared, n_epochs=c.epochs, ent_coef=c.entropy_bonus, clip_range=c.clip_range)
+        return TRPO(policy, venv, **shared)
+    return PPO(policy, venv, **shared, n_epochs=c.epochs, ent_coef=c.entropy_bonus, clip_range=c.clip_range)
 
 
 def policy_settings(c: LearnerConfig) -> dict[str, Any]:
@@ -165,10 +169,25 @@ class Convolutions(BaseFeaturesExtractor):
 
     def forward(self, observations: Tensor) -> Tensor:
         """[B, features_dim]"""
+        pictures = channels_last(observations.to(torch.uint8))
         with torch.autocast("cpu", torch.bfloat16, enabled=self._low):
-            pictures = observations.to(torch.bfloat16) if self._low else observations
             # From 0, ..., 255 to [0, 1], for less than dividing every picture.
             weight = self.first.weight / 255.0
-            layer = functional.conv2d(pictures, weight, self.first.bias, self.first.stride)
+            layer = functional.conv2d(
+                pictures.to(torch.bfloat16 if self._low else torch.float32),
+                weight,
+                self.first.bias,
+                self.first.stride,
+            )
             features: Tensor = self.rest(layer)
         return features.float()
+
+
+class PicturePolicy(ActorCriticPolicy):
+    """A policy whose pictures reach its convolutions as bytes."""
+
+    def extract_features(self, obs: PyTorchObs, features_extractor: BaseFeaturesExtractor | None = None) -> Tensor:
+        """[B, features_dim], without Stable-Baselines3's copy in 32 bits of all pictures."""
+        assert isinstance(obs, Tensor)
+        features: Tensor = self.features_extractor(obs)
+        return features

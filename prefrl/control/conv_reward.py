@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from prefrl.ensemble import split
 from prefrl.segments import SegmentBatch
+from prefrl.stacks import channels_last
 
 LAYERS = ((7, 3), (5, 2), (3, 1), (3, 1))  # (kernel size, stride)
 FILTERS, HIDDEN, SLOPE, DROPOUT = 16, 64, 0.01, 0.5
@@ -63,8 +64,7 @@ class ConvReward(nn.Module):
 
     def _score(self, pictures: Tensor, clips: int) -> Tensor:
         """[E, M] from pictures [M, channels, height, width], uint8, of as many clips of one length."""
-        # With the channels last, what belongs to one place lies together; the processor convolves that twice as fast.
-        layer = pictures.to(self.dtype, memory_format=torch.channels_last)
+        layer = channels_last(pictures).to(self.dtype)
         for i, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
             assert isinstance(convolution, nn.Conv2d)
             assert isinstance(norm, nn.BatchNorm2d)
