@@ -14,7 +14,8 @@ import pytest
 import torch
 from worlds import parameters
 
-from prefrl.commands import control_run, main
+from prefrl.commands import control_run, main, settings, train
+from prefrl.commands.settings import PICTURES
 from prefrl.commands.train import Train
 from prefrl.control import algorithms
 from prefrl.control.algorithms import LearnerConfig, picture_config
@@ -192,6 +193,9 @@ def quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(control_run, "EVALUATION_EPISODES", 1)
         patch.setattr(algorithms, "picture_config", few)
+        short = replace(PICTURES, shortest_round=0)
+        for module in (settings, train):
+            patch.setattr(module, "PICTURES", short)
         yield
 
 
@@ -277,6 +281,16 @@ def test_the_paper_s_algorithm_and_network_without_labels(tmp_path: Path) -> Non
 def test_a_game_without_a_mask_is_learned_if_asked_for() -> None:
     config = Train("ALE/Alien-v5", unmasked=True).resolved()
     assert (config["masked"], config["env_id"], config["labels"]) == (False, "ALE/Alien-v5", 3300)
+
+
+@pytest.mark.parametrize(
+    ("steps", "per_round", "rounds"),
+    [(9000, 8192, 1), (200_000, 32_768, 6), (1_000_000, 38_912, 26), (4_000_000, 81_920, 49)],
+)
+def test_rounds_are_long_beside_beginning_anew(steps: int, per_round: int, rounds: int) -> None:
+    """Their seeds have 16 emulators read the game anew, which takes seconds."""
+    found = PICTURES.divide(steps, pong(), picture_config("ppo", "small"), first=12_500.0)
+    assert found[1:] == (per_round, rounds)
 
 
 def test_the_first_five_hundred_are_asked_before_any_learning() -> None:

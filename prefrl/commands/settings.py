@@ -32,6 +32,7 @@ class Settings:
     horizon: float  # of the label schedule, in steps
     reward_std: float  # of a step's learned reward
     updates_per_step: float  # minibatches of comparisons for each environment step
+    shortest_round: int  # steps, unless the whole run is shorter
     longest_round: int  # steps, unless an episode is longer
     normalizes: bool  # observations by statistics, which want a whole round of the random policy
     clips_per_label: float  # new clips of the random policy for each of the first labels
@@ -64,7 +65,7 @@ class Settings:
         rollout = learner.num_envs * learner.rollout_steps
         rollouts = max(
             math.ceil((task.episode_steps or 2 * task.clip_steps) / learner.rollout_steps),
-            min(self.longest_round // rollout, steps // (25 * rollout)),
+            min(self.longest_round, max(steps // 25, min(self.shortest_round, steps))) // rollout,
             1,
         )
         # Enough clips of the random policy to ask about, but at most a tenth of the run.
@@ -90,6 +91,7 @@ VECTORS = Settings(
     horizon=2e6,
     reward_std=1.0,
     updates_per_step=30 / 8000,
+    shortest_round=0,
     longest_round=8000,
     normalizes=True,
     clips_per_label=1.0,
@@ -106,6 +108,7 @@ PICTURES = Settings(
     horizon=5e6,
     reward_std=0.05,
     updates_per_step=1 / 3072,
+    shortest_round=16 * 16 * 128,  # to begin 16 games anew takes as long as to learn from 1,500 steps
     longest_round=40 * 16 * 128,
     normalizes=False,
     clips_per_label=2.0,
