@@ -55,9 +55,8 @@ def test_sizes_by_hand() -> None:
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_an_ensemble_is_its_members_side_by_side(training: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_ensemble_is_its_members_side_by_side(training: bool) -> None:
     """The batch norm's statistics, too: no member sees another's."""
-    monkeypatch.setattr(conv_reward, "DROPOUT", 0.0)
     whole, batch = net(3).train(), batch_of(5, 5)
     whole(batch)  # so that running statistics are not those of the start
     apart = [member(whole, i).train(training) for i in range(3)]
@@ -82,9 +81,8 @@ def test_no_member_learns_from_another_s_bag() -> None:
     assert made.w1.grad[1].abs().sum() > 0
 
 
-def test_padding_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_padding_changes_nothing() -> None:
     """Neither a reward nor what batch norm learns."""
-    monkeypatch.setattr(conv_reward, "DROPOUT", 0.0)
     padded, apart = net(2).train(), net(2).train()
     batch = batch_of(6, 3)
     scores = padded(batch)
@@ -103,12 +101,6 @@ def test_scoring_in_pieces_is_scoring_at_once(monkeypatch: pytest.MonkeyPatch) -
     whole = made(batch)
     monkeypatch.setattr(conv_reward, "PIECE", 5)
     torch.testing.assert_close(made(batch), whole, rtol=1e-4, atol=1e-5)
-
-
-def test_scoring_has_no_dropout_and_fitting_has() -> None:
-    made, batch = net(1), batch_of(5)
-    assert not torch.equal(made.train()(batch), made(batch))
-    assert torch.equal(made.eval()(batch), made(batch))
 
 
 def test_rewards_have_the_paper_s_standard_deviation() -> None:

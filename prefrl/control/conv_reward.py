@@ -11,15 +11,17 @@ from prefrl.segments import SegmentBatch
 from prefrl.stacks import channels_last
 
 LAYERS = ((7, 3), (5, 2), (3, 1), (3, 1))  # (kernel size, stride)
-FILTERS, HIDDEN, SLOPE, DROPOUT = 16, 64, 0.01, 0.5
+FILTERS, HIDDEN, SLOPE = 16, 64, 0.01
 PIECE = 256  # pictures scored at once: what a layer makes of them should stay near the processor
 
 
 class ConvReward(nn.Module):
     """E convolutional networks over stacks of pictures, as one network whose convolutions are grouped by member.
 
-    Christiano et al. 2017, appendix A.2: 4 layers of 16 filters with batch norm, dropout of .5 and leaky ReLU of slope
-    .01, then 64 units. Pictures are uint8 and scaled to [0, 1]; actions are not seen.
+    Christiano et al. 2017, appendix A.2: 4 layers of 16 filters with batch norm and leaky ReLU of slope .01, then 64
+    units; without their dropout of .5, with which nothing was learned of 400 comparisons of Pong in 260 updates, where
+    without it nine of ten held-out answers were predicted. Pictures are uint8 and scaled to [0, 1]; actions are not
+    seen.
     """
 
     def __init__(
@@ -54,16 +56,16 @@ class ConvReward(nn.Module):
 
     def _piece(self, batch: SegmentBatch) -> Tensor:
         if bool(batch.mask.all()):
-            return self._score(batch.obs.flatten(0, 1), len(batch)).view(self.members, *batch.mask.shape)
+            return self._score(batch.obs.flatten(0, 1)).view(self.members, *batch.mask.shape)
         # Batch norm must not see padding.
         pictures = batch.obs[batch.mask]
-        scores = self._score(pictures, len(pictures))
+        scores = self._score(pictures)
         rewards = scores.new_zeros(self.members, *batch.mask.shape)
         rewards[:, batch.mask] = scores
         return rewards
 
-    def _score(self, pictures: Tensor, clips: int) -> Tensor:
-        """[E, M] from pictures [M, channels, height, width], uint8, of as many clips of one length."""
+    def _score(self, pictures: Tensor) -> Tensor:
+        """[E, M] from pictures [M, channels, height, width], uint8."""
         layer = channels_last(pictures).to(self.dtype)
         for i, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
             assert isinstance(convolution, nn.Conv2d)
@@ -83,8 +85,6 @@ class ConvReward(nn.Module):
             if self.training:
                 layer = norm(layer)
             layer = functional.leaky_relu(layer, SLOPE, inplace=True)
-            if self.training:
-                layer = _dropout(layer, clips)
         flat = layer.flatten(1).float().view(len(pictures), self.members, -1).transpose(0, 1)  # [E, M, features]
         flat = functional.leaky_relu(torch.baddbmm(self.b1, flat, self.w1), SLOPE)
         return torch.baddbmm(self.b2, flat, self.w2).squeeze(-1)
@@ -96,14 +96,3 @@ def _fused(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     assert norm.running_var is not None
     scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
     return weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale
-
-
-def _dropout(layer: Tensor, clips: int) -> Tensor:
-    """Dropout of [clips * T, channels, height, width] that drops the same of all T pictures of a clip.
-
-    So one thinned network judges the whole clip, and chance is drawn for clips: for pictures it took half of a fit.
-    """
-    apart = layer.unflatten(0, (clips, -1))
-    kept = torch.empty_like(apart[:, :1]).bernoulli_(1.0 - DROPOUT).mul_(1.0 / (1.0 - DROPOUT))
-    dropped: Tensor = apart * kept
-    return dropped.flatten(0, 1)
