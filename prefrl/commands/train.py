@@ -184,7 +184,7 @@ class Train:
 
     def resolved(self) -> dict[str, Any]:
         """Everything that the run will need, worked out: what config.json holds."""
-        from prefrl.control.tasks import CLIP_FPS, find_task
+        from prefrl.control.tasks import find_task
         from prefrl.fitting import FitConfig
         from prefrl.labelers import Oracle
         from prefrl.loop import LoopConfig
@@ -261,7 +261,7 @@ class Train:
         return {
             **options,
             **{key: value for key, value in asdict(task).items() if key != "name"},
-            "clip_seconds": task.clip_steps / min(task.fps, CLIP_FPS) if self.clip_steps else clip_seconds,
+            "clip_seconds": task.clip_steps / task.clip_fps if self.clip_steps else clip_seconds,
             "horizon": settings.horizon,
             "reward_std": settings.reward_std,
             "rounds": rounds,

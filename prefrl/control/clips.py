@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from prefrl.control.tasks import CLIP_FPS, Task
+from prefrl.control.tasks import Task
 from prefrl.control.vector import Record
 from prefrl.segments import Replay, Segment, SegmentBatch, SimulatorStates, View
 
@@ -61,11 +61,11 @@ def clip(record: Record, task: Task, span: Span) -> Segment:
     obs = record.obs[start:stop, env]
     view: View | None = None
     if record.states is not None:
-        view = SimulatorStates(task.env_id, record.states[start:stop, env].astype(np.float32), min(task.fps, CLIP_FPS))
+        view = SimulatorStates(task.env_id, record.states[start:stop, env].astype(np.float32), task.clip_fps)
     elif record.origins is not None and record.first[: start + 1, env].any():
         begin = int(np.flatnonzero(record.first[: start + 1, env])[-1])
         origin, act = record.origins[begin, env], record.act[begin:stop, env].copy()
-        view = Replay(task.env_id, origin, act, start - begin, obs[0].copy(), min(task.fps, CLIP_FPS))
+        view = Replay(task.env_id, origin, act, start - begin, obs[0].copy(), task.clip_fps)
     elif record.games is not None:
         view = record.games.view(env, record.begin + start, record.begin + stop, obs[0, -1])
     return Segment(

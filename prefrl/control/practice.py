@@ -10,7 +10,7 @@ from gymnasium import spaces
 
 from prefrl.control.playing import make_drawable
 from prefrl.control.rendering import Renderer, Scene, is_mujoco
-from prefrl.control.tasks import CLIP_FPS, Task
+from prefrl.control.tasks import Task
 from prefrl.errors import PrefrlError
 
 # Discrete actions that have a direction; the action without a key, then key -> action.
@@ -33,7 +33,7 @@ class Driving:
         except BaseException:
             self._env.close()
             raise
-        self.fps = min(task.fps, CLIP_FPS)  # as slow as clips are
+        self.fps = task.clip_fps  # as slow as clips are
 
     def reset(self) -> np.ndarray:
         """Begin anew; the picture [H, W, 3]."""

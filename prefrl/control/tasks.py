@@ -38,6 +38,9 @@ GAME_FPS = 15.0  # steps a second of a game: an action lasts 4 frames of 60
 # Clips are shown at no more steps a second than this; a faster simulation is shown slowed down, as rl-teacher showed
 # hopper. A second and a half of it would be 188 steps, thrice the paper's longest clip and thrice the work of a fit.
 CLIP_FPS = 40.0
+# Where all happens in half a second: shown slowed down, as by rl-teacher, so that a clip is 15 steps. In clips that hold
+# the whole fall of a pendulum standing always comes with falling, and neither was learned to be better: in 38 steps.
+SLOWED = {"pendulum": 10.0}
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,11 @@ class Task:
     clip_steps: int  # steps in a clip, at most half an episode
     episode_steps: int | None  # the time limit, if there is one
     fps: float  # steps per second of simulated time
+
+    @property
+    def clip_fps(self) -> float:
+        """Steps of a clip that are shown in a second."""
+        return clip_fps(self.name, self.fps)
 
     @property
     def longest(self) -> int:
@@ -99,6 +107,11 @@ class AtariTask(Task):
         return GameVecEnv(self.env_id, num_envs, masked=self.masked, endless=endless, threads=torch.get_num_threads())
 
 
+def clip_fps(name: str, fps: float) -> float:
+    """Steps of a clip of a task that are shown in a second, of a simulation that makes `fps`."""
+    return min(fps, SLOWED.get(name, CLIP_FPS))
+
+
 def task_of(config: Mapping[str, Any]) -> Task:
     """The task of a run's configuration."""
     kind = AtariTask if "masked" in config else Task
@@ -116,8 +129,7 @@ def find_task(
     """The task of that name, or the Gymnasium environment of that id ("Pusher-v5", "module:Id-v0", "ALE/Alien-v5").
 
     A clip lasts `clip_seconds` (1.5 in Christiano et al. 2017, appendix A.1) when it is shown, which is simulated time
-    but for simulations of more than 40 steps a second (`CLIP_FPS`), and at most half an episode; or it is `clip_steps`
-    long, if given. Raises PrefrlError if there is no such task, if half an episode is shorter than `clip_steps`, if its
+    but where it is slowed down (`clip_fps`), and at most half an episode; or it is `clip_steps` long, if given. Raises PrefrlError if there is no such task, if half an episode is shorter than `clip_steps`, if its
     observations are no vector or its actions neither Box nor Discrete, or if they are Discrete where they must be
     `continuous`, as SAC's; or if a game is to be `masked` and nobody has looked where it shows the score.
     """
@@ -146,7 +158,7 @@ def find_task(
         raise PrefrlError(
             f"clips of {clip_steps} steps are longer than half an episode of {name!r}, {longest}: ask for at most that"
         )
-    steps = clip_steps or max(1, round(clip_seconds * min(fps, CLIP_FPS)))
+    steps = clip_steps or max(1, round(clip_seconds * clip_fps(name, fps)))
     return Task(name, env_id, int(min(steps, longest)), limit, fps)
 
 
