@@ -90,12 +90,13 @@ VECTORS = Settings(
     first_labels=None,
     horizon=2e6,
     reward_std=1.0,
-    updates_per_step=30 / 8000,
+    updates_per_step=90 / 8000,
     shortest_round=0,
     longest_round=8000,
     normalizes=True,
     clips_per_label=1.0,
     processors=1,  # small networks are slower with more
+    fit={"warmup": 0.1},  # a step size that stays high leaves each fit with its noise
 )
 PICTURES = Settings(
     observes="pictures",

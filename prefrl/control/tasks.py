@@ -38,8 +38,8 @@ GAME_FPS = 15.0  # steps a second of a game: an action lasts 4 frames of 60
 # Clips are shown at no more steps a second than this; a faster simulation is shown slowed down, as rl-teacher showed
 # hopper. A second and a half of it would be 188 steps, thrice the paper's longest clip and thrice the work of a fit.
 CLIP_FPS = 40.0
-# Where all happens in half a second: shown slowed down, as by rl-teacher, so that a clip is 15 steps. In clips that hold
-# the whole fall of a pendulum standing always comes with falling, and neither was learned to be better: in 38 steps.
+# Where all happens in half a second: shown slowed down, as by rl-teacher, so that a clip is 15 steps. In one of 38,
+# which holds the pendulum's whole fall, standing always comes with falling, and neither was learned to be better.
 SLOWED = {"pendulum": 10.0}
 
 
@@ -129,9 +129,10 @@ def find_task(
     """The task of that name, or the Gymnasium environment of that id ("Pusher-v5", "module:Id-v0", "ALE/Alien-v5").
 
     A clip lasts `clip_seconds` (1.5 in Christiano et al. 2017, appendix A.1) when it is shown, which is simulated time
-    but where it is slowed down (`clip_fps`), and at most half an episode; or it is `clip_steps` long, if given. Raises PrefrlError if there is no such task, if half an episode is shorter than `clip_steps`, if its
-    observations are no vector or its actions neither Box nor Discrete, or if they are Discrete where they must be
-    `continuous`, as SAC's; or if a game is to be `masked` and nobody has looked where it shows the score.
+    but where it is slowed down (`clip_fps`), and at most half an episode; or it is `clip_steps` long, if given. Raises
+    PrefrlError if there is no such task, if half an episode is shorter than `clip_steps`, if its observations are no
+    vector or its actions neither Box nor Discrete, or if they are Discrete where they must be `continuous`, as SAC's;
+    or if a game is to be `masked` and nobody has looked where it shows the score.
     """
     if is_game(name):
         return _find_game(name, clip_steps or max(1, round(clip_seconds * GAME_FPS)), masked=masked)
