@@ -299,6 +299,37 @@ def test_defaults_of_an_earlier_time_are_told_apart(tmp_path: Path) -> None:
     assert [row.name for row in left] == [row.name for row in rows if row.name != "moving-dot-learned-0"]
 
 
+def test_results_of_former_fits_are_named(
+    tmp_path: Path, pretend: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They stay, and nobody takes them for what is run beside them; nothing is said where nothing is added."""
+    results = tmp_path / "results"
+    results.mkdir()
+    row = grid(tmp_path).rows[1]
+    config = row.train.resolved() | {"command": shlex.join(["prefrl", "train", *row.arguments])}
+    path = results / f"{row.name}.json"
+    path.write_text(json.dumps({"config": config}))
+    assert outcomes.of_former_defaults(grid(tmp_path), results) == []
+    del config["loop"]["fit"]["measured"]  # a field that was not there then
+    path.write_text(json.dumps({"config": config}))
+    assert outcomes.of_former_defaults(grid(tmp_path), results) == []
+    for changed in (
+        config | {"clip_steps": 38},
+        config | {"loop": {"fit": config["loop"]["fit"] | {"updates": 1}}},
+        config | {"loop": {"fit": {k: v for k, v in config["loop"]["fit"].items() if k != "warmup"}}},
+    ):
+        path.write_text(json.dumps({"config": changed}))
+        assert outcomes.of_former_defaults(grid(tmp_path), results) == [row.name]
+    kept = tmp_path / "results" / "dots"
+    kept.mkdir()
+    path.rename(kept / path.name)
+    pretend("")
+    assert sweep(tmp_path) == 0
+    assert "1 of the 1 were fitted, or their clips cut, by former defaults" in capsys.readouterr().out
+    assert sweep(tmp_path) == 0
+    assert "former defaults" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -50,7 +50,7 @@ class Sweep:
             for row in grid.rows:
                 print(shlex.join(["prefrl", "train", *row.arguments, "--out", str(self._runs / row.name)]))
             return 0
-        from prefrl.commands.sweeping.outcomes import missing
+        from prefrl.commands.sweeping.outcomes import missing, of_former_defaults
         from prefrl.files import writing
         from prefrl.runs import only_process
 
@@ -63,6 +63,13 @@ class Sweep:
                 row.check()
             done = len(grid.rows) - len(rows)
             print(f"{self.file}: {len(grid.rows)} runs, {done} done, {len(rows)} to do -> {self._results}", flush=True)
+            # What is kept need not be run again; what is added to it should be of the same kind, and may not be.
+            if rows and (former := of_former_defaults(grid, self._results)):
+                print(
+                    f"{len(former)} of the {done} were fitted, or their clips cut, by former defaults and stay as they "
+                    f"are; remove their files to run them anew: {', '.join(former)}",
+                    flush=True,
+                )
             failed = self._carry_out(rows) if rows else []
         if failed:
             print(f"{len(failed)} of {len(grid.rows)} runs failed:\n" + "\n".join(map(self._lament, failed)))

@@ -4,7 +4,7 @@ import json
 import math
 import shlex
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,26 @@ def missing(grid: Grid, runs: Path, results: Path) -> list[Row]:
             _check_same(row, read_run(path.parent).config, path.parent)
         left.append(row)
     return left
+
+
+def of_former_defaults(grid: Grid, results: Path) -> list[str]:
+    """Names of the rows whose kept reward was fitted, or whose clips were cut, otherwise than it would be now."""
+    from prefrl.fitting import FitConfig
+
+    kept, now, names = load(results), dict[tuple[str, str], tuple[Any, ...]](), []
+    for row in grid.rows:
+        config = kept.get(row.name, {}).get("config", {})
+        if config.get("reward") != "learned" or "loop" not in config:
+            continue
+        key = row.task, row.setting  # seeds differ in nothing here
+        if key not in now:
+            resolved = row.train.resolved()
+            now[key] = resolved["loop"]["fit"], resolved["clip_steps"]
+        fit, clip_steps = now[key]
+        # What is not in a configuration came later, and changed nothing where it was left out.
+        if asdict(FitConfig()) | config["loop"]["fit"] != fit or config["clip_steps"] != clip_steps:
+            names.append(row.name)
+    return names
 
 
 def _check_same(row: Row, config: Mapping[str, Any], where: Path) -> None:
