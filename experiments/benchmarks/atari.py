@@ -2,13 +2,16 @@
 
 The same game, network, algorithm and settings, each in a process of its own, one after another and in turns. Plain
 Stable-Baselines3 uses its own Atari wrappers and needs opencv-python-headless. `environment` acts at random and learns
-nothing; `network` acts and learns on pictures that stand still. Prints medians over the turns, and ratios of the same
-turn.
+nothing; `network` acts and learns on pictures that stand still. prefrl runs as it would for 4,000,000 steps and is
+interrupted after a few rounds; the first, in which the reward is fitted before anything is learned, is told apart.
+Prints medians over the turns, and ratios of the same turn.
 
     python experiments/benchmarks/atari.py --turns 3
 """
 
+import csv
 import json
+import signal
 import statistics
 import subprocess
 import sys
@@ -22,6 +25,7 @@ import numpy as np
 import tyro
 
 RESULTS = Path(__file__).parent.parent / "results" / "atari_speed.json"
+RUN = 4_000_000
 PARTS = ("environment", "network", "plain", "true", "learned")
 
 
@@ -32,9 +36,11 @@ class Args:
     game: str = "pong"
     algo: Literal["ppo", "a2c"] = "ppo"
     network: Literal["small", "nature"] = "small"
-    steps: int = 200_000
-    """Of each run."""
-    labels: int = 500
+    steps: int = 100_000
+    """Of each part but prefrl's, which are measured by rounds."""
+    rounds: int = 2
+    """Of prefrl, after the first; each is of 81,920 steps."""
+    labels: int = 3300
     turns: int = 3
     threads: int = 2
     out: Path = RESULTS
@@ -135,23 +141,49 @@ def timed(args: Args, venv: Any) -> float:
     return float(model.num_timesteps / (time.perf_counter() - started))
 
 
-def prefrl(args: Args, reward: str) -> float:
-    """Steps a second of a run of the command line, with evaluation, checkpoints and all."""
+def prefrl(args: Args, reward: str) -> dict[str, float]:
+    """Steps a second of a run of the command line, with questions, fits, checkpoints and all, after its first round."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        command = ["train", args.game, "--steps", str(args.steps), "--labels", str(args.labels), "--reward", reward]
+        command = ["train", args.game, "--steps", str(RUN), "--labels", str(args.labels), "--reward", reward]
         command += ["--algo", args.algo, "--network", args.network, "--threads", str(args.threads)]
-        subprocess.run([sys.executable, "-m", "prefrl", *command, "--out", str(out), "--quiet"], check=True)
-        return float(json.loads((out / "summary.json").read_text())["steps_per_second"])
+        run = subprocess.Popen([sys.executable, "-m", "prefrl", *command, "--out", str(out), "--quiet"])
+        try:
+            while len(rows := metrics(out)) <= args.rounds:
+                time.sleep(1.0)
+                if run.poll() is not None:
+                    raise SystemExit(
+                        f"prefrl {' '.join(command)} ended after {len(rows)} rounds, code {run.returncode}"
+                    )
+        finally:
+            run.send_signal(signal.SIGINT)
+            run.wait()
+    first, last = rows[0], rows[args.rounds]
+    seconds = last["seconds"] - first["seconds"]
+    return {
+        reward: (last["steps"] - first["steps"]) / seconds,
+        f"{reward}: share of fitting": sum(row["seconds_fitting"] for row in rows[1 : args.rounds + 1]) / seconds,
+        f"{reward}: seconds of the first fit": first["seconds_fitting"],
+    }
 
 
-def part(args: Args, name: str) -> float:
+def metrics(run: Path) -> list[dict[str, float]]:
+    """The rounds that a run has finished; none as long as it has written nothing."""
+    path = run / "metrics.csv"
+    if not path.exists():
+        return []
+    lines = path.read_text().splitlines(keepends=True)
+    finished = (line for line in lines if line.endswith("\n"))
+    return [{name: float(value or "nan") for name, value in row.items()} for row in csv.DictReader(finished)]
+
+
+def part(args: Args, name: str) -> dict[str, float]:
     """Steps a second of one part, in a process of its own."""
     if name in ("true", "learned"):
         return prefrl(args, name)
     command = [sys.executable, __file__, "--only", name, "--game", args.game, "--steps", str(args.steps)]
     command += ["--algo", args.algo, "--network", args.network, "--threads", str(args.threads)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+    return {name: float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])}
 
 
 def main(args: Args) -> None:
@@ -160,8 +192,8 @@ def main(args: Args) -> None:
 
     turns = []
     for turn in range(args.turns):
-        turns.append({name: part(args, name) for name in PARTS})
-        print(f"turn {turn + 1}: " + ", ".join(f"{k} {v:,.0f}" for k, v in turns[-1].items()), flush=True)
+        turns.append({key: value for name in PARTS for key, value in part(args, name).items()})
+        print(f"turn {turn + 1}: " + ", ".join(f"{k} {v:,.3g}" for k, v in turns[-1].items()), flush=True)
     ratios = {
         f"{a} / {b}": statistics.median(turn[a] / turn[b] for turn in turns)
         for a, b in (("learned", "true"), ("learned", "plain"), ("true", "plain"), ("true", "network"))
@@ -172,7 +204,9 @@ def main(args: Args) -> None:
     )
     for name, ratio in ratios.items():
         print(f"{name:42} {ratio:.2f}  (median of {len(turns)})")
-    settings = {name: getattr(args, name) for name in ("game", "algo", "network", "steps", "labels", "threads")}
+    settings = {
+        name: getattr(args, name) for name in ("game", "algo", "network", "steps", "rounds", "labels", "threads")
+    }
     result = {"settings": settings, "steps_per_second": turns, "ratios": ratios, **provenance()}
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(result, indent=1) + "\n")
