@@ -4,11 +4,12 @@ prefrl sweep experiments/figure2.toml   # eight tasks x true reward, 350, 700, 1
 prefrl sweep experiments/figure5.toml   # ablations; they are compared with figure2's runs
 prefrl sweep experiments/beyond.toml    # acquisition, label errors, labels up front
 prefrl sweep experiments/v5.toml        # Gymnasium's own tasks, beside the only public numbers on them
-python experiments/paper.py             # experiments/results/figure2.md, figure2.png, figure5.md, ...; predicted.png
+python experiments/paper.py             # experiments/results/figure2.md, figure2.png, ..., trust.md, predicted.png
 """
 
+import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from studies import NAMES, WHOLE, Study, studies
 from sweeping import RESULTS, commits, shown
 
 from prefrl.commands.statistics import interquartile_mean, stratified_bootstrap
+from prefrl.measuring import correlation
 
 # Section 3.3 and figure 5 of the paper, as far as its text says.
 CLAIMS = {
@@ -36,6 +38,29 @@ PUBLISHED = {
     "Ant-v5": (4030, 1432),
     "Hopper-v5": (3294, 2007),
     "Humanoid-v5": (5818, 5027),
+}
+
+
+Measure = Callable[[Mapping[str, Any]], float]
+
+
+def of_last_round(column: str) -> Measure:
+    """The newest value that a run has in a column of its metrics; NaN if it has none."""
+    return lambda result: next((v for v in reversed(result["curve"].get(column, [])) if v is not None), math.nan)
+
+
+def of_summary(name: str) -> Measure:
+    """What a run's summary says; NaN where that could not be measured."""
+    return lambda result: result["summary"].get(name) or math.nan
+
+
+MEASURES: Mapping[str, Measure] = {
+    "held-out answers": of_last_round("reward_accuracy"),
+    "correlation by step": of_last_round("reward_correlation"),
+    "the policy's pairs": of_summary("policy_accuracy"),
+    "calibration error": of_summary("policy_calibration_error"),
+    "correlation by clip": of_summary("clip_correlation"),
+    "EPIC distance": of_summary("epic_distance"),
 }
 
 
@@ -150,6 +175,51 @@ def effects(study: Study, whole: Study, name: str) -> str:
     )
 
 
+def trust(study: Study) -> str:
+    """Markdown: how far the reward of each task can be trusted, and whether that tells how well the policy will do."""
+    settings = sorted((s for s in study.grid.settings if s != "true"), key=float)
+    rows = {task: study.of(task, WHOLE) for task in study.grid.tasks}
+    rows |= {
+        f"**all, {int(setting):,}**": [run for task in study.grid.tasks for run in study.of(task, setting)]
+        for setting in settings
+    }
+    lines = [f"| task | {' | '.join(MEASURES)} | n |", "| --- |" + " ---: |" * (len(MEASURES) + 1)]
+    for name, runs in rows.items():
+        cells = [shown(_known(map(measure, runs)), 2) for measure in MEASURES.values()]
+        lines.append(f"| {name} | {' | '.join(cells)} | {len(runs)} |")
+    told = [
+        _known(_tells_return(study, t, settings, measure) for t in study.grid.tasks) for measure in MEASURES.values()
+    ]
+    cells = [shown(values, 2) for values in told]
+    lines.append(f"| **rank correlation with the return** | {' | '.join(cells)} | {_n([*map(len, told)])} tasks |")
+    return _with_caption(
+        lines,
+        study,
+        f"Rewards at the end, by task from {WHOLE} comparisons. In the last round: the share of answers predicted by "
+        "the members that were not fitted to them, and the correlation of predicted and true reward by step. On fresh "
+        "experience of the final policy: the share of all pairs of its clips that the reward orders as the true "
+        "return does, how far the chance it gives an answer is from that answer's frequency, the correlation of clips' "
+        "returns, and the EPIC distance (0: the same reward). Last row: Spearman's correlation of each with the final "
+        "return over the runs of a task, of all numbers of comparisons, averaged over tasks.",
+        "figure2",
+    )
+
+
+def _tells_return(study: Study, task: str, settings: Sequence[str], measure: Measure) -> float:
+    """Spearman's correlation of a measure with the return over the runs of a task; NaN of fewer than three."""
+    runs = [run for setting in settings for run in study.of(task, setting) if not math.isnan(measure(run))]
+    if len(runs) < 3:
+        return math.nan
+    values = np.array([[measure(run), run["summary"]["true_return"]] for run in runs])
+    ranks = (values[:, None] > values).sum(axis=1) + (values[:, None] == values).sum(axis=1) / 2  # ties share theirs
+    return correlation(*ranks.T)
+
+
+def _known(values: Iterable[float]) -> list[float]:
+    """All but NaN."""
+    return [value for value in values if not math.isnan(value)]
+
+
 def _change(study: Study, whole: Study, setting: str) -> str:
     """The difference of interquartile means on the tasks that have both, and whether it can be told from 0."""
     tasks = [t for t in study.grid.tasks if study.scores(t, setting) and whole.scores(t, WHOLE)]
@@ -174,8 +244,7 @@ def _estimate(strata: Sequence[Sequence[float]], statistic: Callable[[Sequence[S
 
 def _last(results: Sequence[Mapping[str, Any]], column: str) -> str:
     """The mean over runs of the newest value of a column."""
-    newest = [[v for v in result["curve"].get(column, []) if v is not None][-1:] for result in results]
-    values = [value for each in newest for value in each]
+    values = _known(map(of_last_round(column), results))
     return f"{statistics.fmean(values):.2f}" if values else "-"
 
 
@@ -202,6 +271,8 @@ def tables(found: Mapping[str, Study]) -> dict[str, str]:
     """Markdown of every study that has results."""
     whole = found["figure2"]
     made = {"figure2": figure2(whole)} if whole.results else {}
+    if any(whole.of(task, WHOLE) for task in whole.grid.tasks):
+        made["trust"] = trust(whole)
     if "v5" in found:
         made["v5"] = early_ends(found["v5"])
     return made | {n: effects(s, whole, n) for n, s in found.items() if n not in ("figure2", "v5") and s.results}
@@ -211,10 +282,13 @@ if __name__ == "__main__":
     found = studies()
     for name, text in tables(found).items():
         (RESULTS / f"{name}.md").write_text(text)
-        whole, study = found["figure2"], found[name]
+        print(f"{text}\n")
+    whole = found["figure2"]
+    for name, study in found.items():
+        if not study.results:
+            continue
         alone = name in ("figure2", "v5")  # whose baselines are its own
         others = [] if alone else [(whole, "true", NAMES["true"]), (whole, WHOLE, NAMES[WHOLE])]
         order = sorted(study.grid.settings, key=lambda s: (s != "true", float(s) if s.isdigit() else 0))
         plot(study, others, order if alone else study.grid.settings).savefig(RESULTS / f"{name}.png", dpi=130)
-        print(f"{text}\n")
-    predicted(found["figure2"]).savefig(RESULTS / "predicted.png", dpi=130)
+    predicted(whole).savefig(RESULTS / "predicted.png", dpi=130)
