@@ -326,6 +326,11 @@ def test_a_sentence_and_an_exit_code(tmp_path: Path) -> None:
             "5000 comparisons of clips of 15 steps need 75,000 steps, one new clip each, but --steps is 1,000: "
             "ask --labels 66, or train longer",
         ),
+        (
+            ["--labels", "5", "--steps", "10"],
+            "5 comparisons of clips of 15 steps need 75 steps, one new clip each, but --steps is 10: "
+            "ask for shorter clips, or train longer",
+        ),
     ],
 )
 def test_numbers_that_cannot_be(

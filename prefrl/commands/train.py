@@ -218,9 +218,12 @@ class Train:
         upfront = settings.upfront(labels) if self.upfront is None else self.upfront
         needed = 0 if self.labels_from is not None else labels * task.clip_steps
         if self.reward == "learned" and needed > total:
+            affordable = total // task.clip_steps
             raise PrefrlError(
                 f"{labels} comparisons of clips of {task.clip_steps} steps need {needed:,} steps, one new clip "
-                f"each, but --steps is {total:,}: ask --labels {total // task.clip_steps}, or train longer"
+                f"each, but --steps is {total:,}: "
+                + (f"ask --labels {affordable}" if affordable else "ask for shorter clips")
+                + ", or train longer"
             )
         warmup, steps_per_round, rounds = settings.divide(total, task, learner, first=upfront * needed)
         if settings is PICTURES:
