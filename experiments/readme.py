@@ -42,6 +42,7 @@ def filled(readme: str) -> str:
         "learning": (RESULTS / "learning.md").read_text(),
         "acquisition": (RESULTS / "acquisition.md").read_text(),
         "benchmarks": benchmarks(),
+        "games": measured("games"),
         "text_demo": measured("text_demo"),
         "overoptimization": measured("overoptimization"),
         "text_labels": measured("text_labels"),
