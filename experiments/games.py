@@ -48,8 +48,8 @@ def table(runs: dict[str, dict[str, Any]]) -> str:
     lines += [
         "",
         "Score: mean and standard deviation of 20 fresh games of the final policy, acting by chance as it learned. One "
-        f"run each (seed 0), too few for a claim about games in general. Commits {commits(runs)}; made by `prefrl sweep "
-        "experiments/games.toml` and `python experiments/games.py`.",
+        f"run each (seed 0), too few for a claim about games in general. Commits {commits(runs)}; made by "
+        "`prefrl sweep experiments/games.toml` and `python experiments/games.py`.",
     ]
     return "\n".join(lines) + "\n"
 
