@@ -187,30 +187,32 @@ def part(args: Args, name: str) -> dict[str, float]:
     return {name: float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])}
 
 
+def ratios(turns: list[dict[str, float]]) -> dict[str, float]:
+    """Medians over the turns, of what was measured in the same turn."""
+    pairs = (("learned", "true"), ("learned", "plain"), ("true", "plain"), ("true", "network"))
+    found = {f"{a} / {b}": statistics.median(turn[a] / turn[b] for turn in turns) for a, b in pairs}
+    # What two parts that wait for each other would reach: 1 / (1 / environment + 1 / network).
+    found["true / (environment and network in turn)"] = statistics.median(
+        turn["true"] * (1 / turn["environment"] + 1 / turn["network"]) for turn in turns
+    )
+    return found
+
+
 def main(args: Args) -> None:
-    """Measure, print, keep."""
+    """Measure, print, keep after every turn."""
     from prefrl.provenance import provenance
 
-    turns = []
+    told = ("game", "algo", "network", "steps", "rounds", "labels", "threads")
+    settings = {name: getattr(args, name) for name in told}
+    turns: list[dict[str, float]] = []
     for turn in range(args.turns):
         turns.append({key: value for name in PARTS for key, value in part(args, name).items()})
         print(f"turn {turn + 1}: " + ", ".join(f"{k} {v:,.3g}" for k, v in turns[-1].items()), flush=True)
-    ratios = {
-        f"{a} / {b}": statistics.median(turn[a] / turn[b] for turn in turns)
-        for a, b in (("learned", "true"), ("learned", "plain"), ("true", "plain"), ("true", "network"))
-    }
-    # What two parts that wait for each other would reach: 1 / (1 / environment + 1 / network).
-    ratios["true / (environment and network in turn)"] = statistics.median(
-        turn["true"] * (1 / turn["environment"] + 1 / turn["network"]) for turn in turns
-    )
-    for name, ratio in ratios.items():
+        result = {"settings": settings, "steps_per_second": turns, "ratios": ratios(turns), **provenance()}
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(json.dumps(result, indent=1) + "\n")
+    for name, ratio in ratios(turns).items():
         print(f"{name:42} {ratio:.2f}  (median of {len(turns)})")
-    settings = {
-        name: getattr(args, name) for name in ("game", "algo", "network", "steps", "rounds", "labels", "threads")
-    }
-    result = {"settings": settings, "steps_per_second": turns, "ratios": ratios, **provenance()}
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":
