@@ -51,7 +51,12 @@ def of_last_round(column: str) -> Measure:
 
 def of_summary(name: str) -> Measure:
     """What a run's summary says; NaN where that could not be measured."""
-    return lambda result: result["summary"].get(name) or math.nan
+
+    def measure(result: Mapping[str, Any]) -> float:
+        value = result["summary"].get(name)
+        return math.nan if value is None else float(value)
+
+    return measure
 
 
 MEASURES: Mapping[str, Measure] = {
@@ -200,7 +205,8 @@ def trust(study: Study) -> str:
         "experience of the final policy: the share of all pairs of its clips that the reward orders as the true "
         "return does, how far the chance it gives an answer is from that answer's frequency, the correlation of clips' "
         "returns, and the EPIC distance (0: the same reward). Last row: Spearman's correlation of each with the final "
-        "return over the runs of a task, of all numbers of comparisons, averaged over tasks.",
+        "return over the runs of a task, of all numbers of comparisons, averaged over tasks, and ± over tasks; in the "
+        "rows of all tasks ± is over their runs.",
         "figure2",
     )
 

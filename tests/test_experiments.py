@@ -87,11 +87,12 @@ def test_how_far_rewards_can_be_trusted(paper: Any, tmp_path: Path) -> None:
     returns = {"hopper-700-0": 280.0, "hopper-700-1": 320.0, "hopper-1400-0": 400.0, "hopper-1400-1": 300.0}
     found = study(paper, tmp_path, SWEEP, returns)
     for name, epic in zip(returns, (0.5, 0.3, 0.2, 0.1), strict=True):
-        found.results[name]["summary"]["epic_distance"] = epic
+        found.results[name]["summary"] |= {"epic_distance": epic, "clip_correlation": None}
+    found.results["hopper-700-0"]["summary"]["policy_calibration_error"] = 0.0  # a measure, not its lack
     lines = paper.trust(found).splitlines()
     assert lines[0].endswith("| the policy's pairs | calibration error | correlation by clip | EPIC distance | n |")
     # Half the t-interval of .5 and .3 is 12.706 times .1; of all four answers held out, three of four were predicted.
-    assert lines[2] == "| hopper | 0.75 ± 0.00 | - | - | - | - | 0.40 ± 1.27 | 2 |"
+    assert lines[2] == "| hopper | 0.75 ± 0.00 | - | - | 0.00 | - | 0.40 ± 1.27 | 2 |"
     assert lines[3] == "| cheetah | - | - | - | - | - | - | 0 |"
     assert lines[5] == "| **all, 1,400** | 0.75 ± 0.00 | - | - | - | - | 0.15 ± 0.64 | 2 |"
     # Ranks of EPIC 3, 2, 1, 0 and of returns 0, 2, 3, 1: 1 - 6 (9 + 0 + 4 + 1) / 60 = -.4; what never differs has none.
