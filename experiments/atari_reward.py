@@ -1,11 +1,13 @@
 """What a reward learned from comparisons pays along an episode of a game, and what the game pays.
 
-    python experiments/atari_reward.py RUN [--out FILE]     # experiments/results/atari-reward.png
+    python experiments/atari_reward.py RUN   # experiments/results/atari-reward.npz, by a run on this machine; then:
+    python experiments/atari_reward.py       # experiments/results/atari-reward.png
 
 The policy of the run's newest checkpoint plays one whole game; frames are shown where the learned reward is highest and
 lowest. Names the run, its labels and the seed of the game.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib
@@ -31,6 +33,7 @@ from prefrl.control.vector import Record
 from prefrl.errors import PrefrlError
 from prefrl.runs import newest_checkpoint
 
+DATA = RESULTS / "atari-reward.npz"
 PEAKS, APART = 3, 60  # of each kind; steps between two
 SMOOTH = 5  # steps: a point is scored in one, what leads to it takes some
 
@@ -76,19 +79,30 @@ def peaks(values: np.ndarray) -> list[int]:
     return sorted(chosen)
 
 
-def picture(record: Record, predicted: np.ndarray, title: str) -> Figure:
-    """Curves over the episode, and frames at its peaks."""
+def kept(record: Record, predicted: np.ndarray, title: str) -> dict[str, np.ndarray]:
+    """What the picture needs: rewards by step, and the frames at their peaks."""
     smooth = np.convolve(predicted, np.ones(SMOOTH) / SMOOTH, mode="same")
     shown = sorted({*peaks(smooth), *peaks(-smooth)})
     log = record.games
     assert log is not None
     view = log.view(0, record.begin, record.begin + len(record), record.obs[0, 0, -1])
     wanted = {step * view.skip + view.skip - 1: step for step in shown}
-    frames = {wanted[i]: frame for i, frame in enumerate(replayed_game(view)) if i in wanted}
+    frames = [frame for i, frame in enumerate(replayed_game(view)) if i in wanted]
+    return {
+        "smooth": smooth,
+        "true": record.true_reward[:, 0],
+        "shown": np.array(shown),
+        "frames": np.stack(frames),
+        "title": np.array(title),
+    }
+
+
+def picture(data: Mapping[str, np.ndarray]) -> Figure:
+    """Curves over the episode, and frames at its peaks."""
+    smooth, true, shown = data["smooth"], data["true"], data["shown"].tolist()
     figure = plt.figure(figsize=(11.0, 5.6), layout="constrained")
     grid = figure.add_gridspec(2, len(shown), height_ratios=(1.4, 1.0))
     axis = figure.add_subplot(grid[0, :])
-    true = record.true_reward[:, 0]
     steps = np.arange(len(true))
     for sign, color, name in ((1, COLORS[2], "a point won"), (-1, COLORS[1], "a point lost")):
         where = steps[np.sign(true) == sign]
@@ -100,7 +114,7 @@ def picture(record: Record, predicted: np.ndarray, title: str) -> Figure:
     axis.set_xlim(0, len(true))
     axis.margins(y=0.15)
     axis.set_xlabel("step")
-    axis.set_title(title, loc="left", fontsize=10)
+    axis.set_title(str(data["title"]), loc="left", fontsize=10)
     for letter, step in zip("abcdefghij", shown, strict=False):
         axis.annotate(
             letter,
@@ -113,20 +127,23 @@ def picture(record: Record, predicted: np.ndarray, title: str) -> Figure:
             color=DARK,
         )
     axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.13), ncols=3)
-    for column, (letter, step) in enumerate(zip("abcdefghij", shown, strict=False)):
+    for column, (letter, step, frame) in enumerate(zip("abcdefghij", shown, data["frames"], strict=False)):
         panel = figure.add_subplot(grid[1, column])
-        panel.imshow(frames[step], interpolation="nearest")
+        panel.imshow(frame, interpolation="nearest")
         panel.set_title(f"{letter}: step {step}, {smooth[step]:+.3f}", fontsize=9)
         panel.axis("off")
     return figure
 
 
-def main(run: tyro.conf.Positional[Path], *, seed: int = 0, out: Path = RESULTS / "atari-reward.png") -> None:
-    """Draw it for a run; `seed` is that of the game."""
-    try:
-        picture(*played(run, seed)).savefig(out, dpi=100)
-    except PrefrlError as error:
-        raise SystemExit(f"atari_reward: {error}") from error
+def main(run: tyro.conf.Positional[Path | None] = None, *, seed: int = 0) -> None:
+    """Draw it from the data kept; with a run, make them anew first. `seed` is that of the game."""
+    if run is not None:
+        try:
+            np.savez_compressed(DATA, **kept(*played(run, seed)))
+        except PrefrlError as error:
+            raise SystemExit(f"atari_reward: {error}") from error
+    with np.load(DATA) as data:
+        picture(data).savefig(RESULTS / "atari-reward.png", dpi=100)
 
 
 if __name__ == "__main__":
