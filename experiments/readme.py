@@ -14,18 +14,23 @@ PAPER = ("figure2", "trust", "figure5", "beyond", "v5")  # made by paper.py, as 
 
 
 def benchmarks() -> str:
-    """Markdown of both benchmarks."""
+    """Markdown of all benchmarks of control."""
     lines = ["| what | ratio | n |", "| --- | ---: | ---: |"]
-    for name, unit in (("overhead", "wall time"), ("fit", "comparisons fitted a second")):
+    for name, turns, unit in (
+        ("overhead", "seconds_per_step", "wall time"),
+        ("fit", "comparisons_per_second", "comparisons fitted a second"),
+        ("atari_speed", "steps_per_second", "Pong, steps a second"),
+    ):
         result = json.loads((RESULTS / f"{name}.json").read_text())
-        turns = result.get("seconds_per_step") or result["comparisons_per_second"]
-        lines += [f"| {unit}: {ratio} | {value:.2f} | {len(turns)} |" for ratio, value in result["ratios"].items()]
+        count = len(result[turns])
+        lines += [f"| {unit}: {ratio} | {value:.2f} | {count} |" for ratio, value in result["ratios"].items()]
     lines += [
         "",
         "Medians over turns. *plain* is Stable-Baselines3's TRPO on DummyVecEnv and VecNormalize; *true* and *learned* "
         "are `prefrl train cheetah --steps 300000` on the true reward and on 700 comparisons, all with one thread and "
         "the same settings; *loop* fits member by member and pair by pair; *limit* is the matrix products alone at "
-        "this core's best.",
+        "this core's best. Of Pong *plain* is Stable-Baselines3's PPO on its own Atari wrappers, *environment* and "
+        "*network* each go alone, and two threads are used.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -4,8 +4,7 @@ The same game, network, algorithm and settings, each in a process of its own, on
 Stable-Baselines3 uses its own Atari wrappers and needs opencv-python-headless. `environment` acts at random and learns
 nothing; `network` acts and learns on pictures that stand still. prefrl runs as it would for 4,000,000 steps and is
 interrupted after a few rounds; the first is left out, in which the games begin and the reward is fitted before anything
-is learned (and for which it is fitted briefly here).
-Prints medians over the turns, and ratios of the same turn.
+is learned (and for which it is fitted briefly here). Prints medians over the turns of ratios of the same turn.
 
     python experiments/benchmarks/atari.py --turns 3
 """
