@@ -16,6 +16,7 @@ PACKAGES = (
     "numpy",
     "gymnasium",
     "mujoco",
+    "ale-py",
     "stable-baselines3",
     "sb3-contrib",
     "transformers",

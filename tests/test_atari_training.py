@@ -186,8 +186,8 @@ def test_scores_are_of_whole_games() -> None:
 def quick() -> Iterator[None]:
     """Few games, few copies: each takes a tenth of a second to begin."""
 
-    def few(algo: Any, network: Any) -> LearnerConfig:
-        config = picture_config(algo, network)
+    def few(algo: Any, network: Any, device: str) -> LearnerConfig:
+        config = picture_config(algo, network, device)
         return replace(config, num_envs=4, rollout_steps=min(64, config.rollout_steps), batch_size=64)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -250,6 +250,20 @@ def test_interrupted_and_resumed_is_uninterrupted(finished: Path, tmp_path: Path
     for path in (finished / "checkpoints" / last).iterdir():
         if path.name not in ("state.json", "manifest.json"):  # which tell the time
             assert path.read_bytes() == (folder / "checkpoints" / last / path.name).read_bytes(), path.name
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_gpu_that_is_not_there(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "pong", *TINY, "--device", "cuda", "--out", str(tmp_path / "new")]) == 2
+    assert "--device cuda, but torch sees no CUDA device here" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    config = json.loads((finished / "config.json").read_text())
+    assert config["device"] == "cpu"
+    (begun / "config.json").write_text(json.dumps(config | {"device": "cuda"}))
+    assert main(["resume", str(begun)]) == 2
+    assert f"{begun} was begun on a GPU, and torch sees no CUDA device here" in capsys.readouterr().err
 
 
 def test_the_report_and_the_video(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -337,6 +351,10 @@ def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[...,
         (["hopper", "--unmasked"], "--unmasked is for Atari's games"),
         (["pong", "--steps", "5000"], "3300 comparisons of clips of 25 steps need 82,500 steps"),
         (["pong", "--labels", "3", "--steps", "9000", "--clip-steps", "600"], "clips of 600 steps"),
+        (
+            ["hopper", "--device", "cuda"],
+            "--device cuda is for tasks that observe pictures: the small networks of 'hopper'",
+        ),
         (["pong", "--pretraining", "0"], "--pretraining must be at least 1, got 0"),
     ],
 )

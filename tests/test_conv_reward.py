@@ -138,3 +138,20 @@ def test_only_the_newest_comparisons_are_fitted() -> None:
     ensemble = RewardEnsemble(net(1), credit="each_step")
     config = FitConfig(first_epochs=1, newest=2)
     assert fit(ensemble, pair, config, np.random.default_rng(0)).comparisons == 2
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_scores_and_learns_as_a_processor_does() -> None:
+    """What is scored comes back to where the pictures are; where nothing is rounded to 19 bits, so are gradients."""
+    batch, found = batch_of(5, 3), []
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        for device in ("cpu", "cuda"):
+            network = net(2).to(device).train()
+            learned = network(batch)
+            learned.sum().backward()
+            gradients = [weight.grad.cpu() for weight in network.parameters() if weight.grad is not None]
+            with torch.no_grad():
+                found.append([learned.detach(), network.eval()(batch), *gradients])
+    for on_cpu, on_gpu in zip(*found, strict=True):
+        assert on_gpu.device.type == "cpu"
+        torch.testing.assert_close(on_gpu, on_cpu, rtol=1e-3, atol=1e-3 * float(on_cpu.abs().max()))

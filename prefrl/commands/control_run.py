@@ -73,7 +73,7 @@ def train(run: Run, config: dict[str, Any], progress: Progress) -> dict[str, Any
     """See `Domain`."""
 
     def build(store: PreferenceStore, check: Callable[[], None]) -> Parts:
-        learner = build_learner(config, check=check)
+        learner = build_learner(config, device=config.get("device", "cpu"), check=check)
         recorded = None
         if config["labeler"] == "recorded":
             recorded = Recorded(Path(config["labels_from"]), config["labels"])
@@ -120,15 +120,20 @@ def ending(folder: Path, summary: Mapping[str, Any]) -> str:
     )
 
 
-def build_learner(config: dict[str, Any], **settings: Any) -> ControlLearner:
-    """The learner of a run, as it was before its first step."""
+def build_learner(config: dict[str, Any], *, device: str = "cpu", **settings: Any) -> ControlLearner:
+    """The learner of a run, as it was before its first step, on any device."""
     return ControlLearner(
-        task_of(config), LearnerConfig(**config["learner"]), seed=config["seed"], most_clips=1000, **settings
+        task_of(config),
+        LearnerConfig(**config["learner"]),
+        seed=config["seed"],
+        most_clips=1000,
+        device=device,
+        **settings,
     )
 
 
 def build_ensemble(config: dict[str, Any], learner: ControlLearner) -> RewardEnsemble:
-    """The reward ensemble of a run, as it was before its first fit."""
+    """The reward ensemble of a run, as it was before its first fit, on the learner's device."""
     seed = int(np.random.SeedSequence([config["seed"], 2**31 + 1]).generate_state(1)[0])
     venv = learner.venv
     net = reward_network(
@@ -138,4 +143,5 @@ def build_ensemble(config: dict[str, Any], learner: ControlLearner) -> RewardEns
         seed=seed,
         bfloat16=learner.config.bfloat16,
     )
+    net.to(learner.model.device)
     return RewardEnsemble(net, credit="each_step", std=config.get("reward_std", 1.0))

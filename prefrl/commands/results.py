@@ -13,7 +13,7 @@ from typing import Any
 from prefrl.errors import PrefrlError
 
 # What may differ between repetitions: chance, provenance and speed.
-_INCIDENTAL = {"seed", "oracle.seed", "threads", "command", "versions", "commit", "started", "processors"}
+_INCIDENTAL = {"seed", "oracle.seed", "threads", "device", "command", "versions", "commit", "started", "processors"}
 # What a learner that is paid the true reward never uses.
 _OF_REWARD_MODEL = ("labels", "labeler", "acquisition", "members", "upfront", "noise", "clip_", "oracle.", "loop.")
 _NEEDED = ("task", "reward", "labels", "steps", "seed")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
-from prefrl.commands.settings import PICTURES, Algorithm, Network, learner_config, settings_of
+from prefrl.commands.devices import Device, find_device
+from prefrl.commands.settings import PICTURES, VECTORS, Algorithm, Network, learner_config, settings_of
 from prefrl.errors import PrefrlError
 
 if TYPE_CHECKING:
@@ -94,6 +95,9 @@ class Train:
     """Passes over the first comparisons, before the policy learns anything."""
     threads: int | None = None
     """Processor threads; 1 by default, since small networks are slower with more, in Atari as many as there are."""
+    device: Device = "auto"
+    """Where networks are evaluated; `auto` is CUDA where there is one, for pictures: small networks over vectors are
+    faster on a processor."""
     quiet: bool = False
     """Print nothing but errors."""
 
@@ -151,6 +155,11 @@ class Train:
             )
         if not 2 <= self.options <= 9:
             raise PrefrlError(f"--options must be between 2 and 9, got {self.options}")
+        if self.device == "cuda" and settings_of(self.task) is VECTORS:
+            raise PrefrlError(
+                f"--device cuda is for tasks that observe pictures: the small networks of {self.task!r} are faster on "
+                "a processor; leave it out"
+            )
         if self.open_window:
             if self.labeler != "people":
                 raise PrefrlError("--open-window is for --labeler people; an oracle needs no window")
@@ -190,6 +199,7 @@ class Train:
         from prefrl.loop import LoopConfig
 
         settings = settings_of(self.task)
+        device = "cpu" if settings is VECTORS else find_device(self.device)
         algo = settings.algorithm(self.algo, self.task)
         total = self.all_steps
         clip_seconds = self.clip_seconds or settings.clip_seconds
@@ -200,7 +210,7 @@ class Train:
             continuous=algo == "sac",
             masked=not self.unmasked,
         )
-        learner = learner_config(settings, algo, self.network, self.task)
+        learner = learner_config(settings, algo, self.network, self.task, device)
         if self.entropy_bonus is not None:
             learner = replace(learner, entropy_bonus=self.entropy_bonus)
         oracle = Oracle(
@@ -244,7 +254,7 @@ class Train:
             check_recorded(find_store(self.labels_from), task)
             options["labels_from"] = str(find_store(self.labels_from).resolve())
         options |= {"labels": labels, "labeler": self._labeler(), "algo": algo, "steps": total, "upfront": upfront}
-        options |= {"threads": self.processors}
+        options |= {"threads": self.processors, "device": device}
         for name in (
             "out",
             "options",

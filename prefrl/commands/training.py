@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 
 from prefrl.acquisition import Acquisition, disagreement, entropy, information_gain, mixture, uniform
+from prefrl.commands.devices import check_device
 from prefrl.commands.progress import Progress
 from prefrl.ensemble import RewardEnsemble
 from prefrl.errors import Interrupted, PrefrlError
@@ -100,7 +101,9 @@ def carry_out(folder: Path, *, quiet: bool) -> int:
     if (folder / "summary.json").exists():
         print(f"{folder} is finished already; see `prefrl report {folder}` or `prefrl watch {folder}`")
         return 0
+    check_device(folder, config)
     torch.set_num_threads(config["threads"])
+    torch.backends.cudnn.deterministic = True  # a GPU, too, must do again what it did
     keep_freed_memory()
     shown = Progress(
         folder,

@@ -68,13 +68,13 @@ def default_config(algo: Algorithm) -> LearnerConfig:
     return LearnerConfig(algo)
 
 
-def picture_config(algo: Algorithm, network: Network) -> LearnerConfig:
+def picture_config(algo: Algorithm, network: Network, device: str = "cpu") -> LearnerConfig:
     """The same for tasks that observe pictures. A2C's are the paper's (Christiano et al. 2017, appendix A.2)."""
     pictures: dict[str, Any] = {
         "num_envs": 16,
         "network": network,
         "hidden": 256 if network == "small" else 512,
-        "bfloat16": multiplies_bfloat16(),
+        "bfloat16": device == "cpu" and multiplies_bfloat16(),
         "scale_rewards": False,
         "clip_rewards": True,
     }
@@ -95,12 +95,13 @@ def build_model(
     venv: Recorder,
     *,
     seed: int,
+    device: str,
     pay_rollout: Callable[[int], np.ndarray],
     pay_transitions: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
     learning_rate: Callable[[float], float],
 ) -> BaseAlgorithm:
     """The algorithm, which is paid by the functions given, once a rollout or when a batch is sampled."""
-    shared: dict[str, Any] = {"learning_rate": learning_rate, "gamma": c.gamma, "seed": seed, "device": "cpu"}
+    shared: dict[str, Any] = {"learning_rate": learning_rate, "gamma": c.gamma, "seed": seed, "device": device}
     if c.algo == "sac":
         model: BaseAlgorithm = SAC(
             "MlpPolicy",
@@ -170,7 +171,7 @@ class Convolutions(BaseFeaturesExtractor):
     def forward(self, observations: Tensor) -> Tensor:
         """[B, features_dim]"""
         pictures = channels_last(observations.to(torch.uint8))
-        with torch.autocast("cpu", torch.bfloat16, enabled=self._low):
+        with torch.autocast(pictures.device.type, torch.bfloat16, enabled=self._low):
             # From 0, ..., 255 to [0, 1], for less than dividing every picture.
             weight = self.first.weight / 255.0
             layer = functional.conv2d(

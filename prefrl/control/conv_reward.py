@@ -65,8 +65,8 @@ class ConvReward(nn.Module):
         return rewards
 
     def _score(self, pictures: Tensor) -> Tensor:
-        """[E, M] from pictures [M, channels, height, width], uint8."""
-        layer = channels_last(pictures).to(self.dtype)
+        """[E, M] from pictures [M, channels, height, width], uint8, which may be on another device."""
+        layer = channels_last(pictures.to(self.w1.device)).to(self.dtype)
         for i, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
             assert isinstance(convolution, nn.Conv2d)
             assert isinstance(norm, nn.BatchNorm2d)
@@ -87,7 +87,7 @@ class ConvReward(nn.Module):
             layer = functional.leaky_relu(layer, SLOPE, inplace=True)
         flat = layer.flatten(1).float().view(len(pictures), self.members, -1).transpose(0, 1)  # [E, M, features]
         flat = functional.leaky_relu(torch.baddbmm(self.b1, flat, self.w1), SLOPE)
-        return torch.baddbmm(self.b2, flat, self.w2).squeeze(-1)
+        return torch.baddbmm(self.b2, flat, self.w2).squeeze(-1).to(pictures.device)
 
 
 def _fused(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:

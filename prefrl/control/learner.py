@@ -33,7 +33,14 @@ class ControlLearner:
     """
 
     def __init__(
-        self, task: Task, config: LearnerConfig, *, seed: int, most_clips: int, check: Callable[[], None]
+        self,
+        task: Task,
+        config: LearnerConfig,
+        *,
+        seed: int,
+        most_clips: int,
+        check: Callable[[], None],
+        device: str = "cpu",
     ) -> None:
         self.task, self.config, self.seed, self.most_clips = task, config, seed, most_clips
         self.steps = 0  # environment steps so far
@@ -51,6 +58,7 @@ class ControlLearner:
             config,
             self.venv,
             seed=seed,
+            device=device,
             pay_rollout=self._pay_rollout,
             pay_transitions=self._pay_transitions,
             learning_rate=self._learning_rate,

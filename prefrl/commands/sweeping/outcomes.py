@@ -18,7 +18,7 @@ from prefrl.errors import PrefrlError
 from prefrl.files import write_atomically
 
 FORMAT = 1  # of the files; those without a number are of this one
-INCIDENTAL = {"out", "quiet", "threads", "open_window"}  # which decide over nothing that is kept
+INCIDENTAL = {"out", "quiet", "threads", "open_window", "device"}  # which decide over nothing that is kept
 WORKED_OUT = {"labels", "labels_from", "labeler", "clip_steps"}  # in config.json: not the option, but what came of it
 
 

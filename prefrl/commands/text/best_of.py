@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from prefrl.commands.text.setup import find_device, find_gold, memory, open_model, processors
+from prefrl.commands.devices import Device, find_device
+from prefrl.commands.text.setup import find_gold, memory, open_model, processors
 from prefrl.errors import PrefrlError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class BestOf:
     """Where the numbers go; by default best_of.json in the reward model's folder, where `prefrl report` finds it."""
     seed: int = 0
     """Of the answers."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     """Where to compute."""
     threads: int | None = None
     """Processor threads; all by default."""

@@ -4,11 +4,12 @@ import itertools
 import string
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import tyro
 
-from prefrl.commands.text.setup import find_device, find_gold, memory, open_model, processors
+from prefrl.commands.devices import Device, find_device
+from prefrl.commands.text.setup import find_gold, memory, open_model, processors
 from prefrl.errors import PrefrlError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Compare:
     """0 always takes the likeliest token."""
     seed: int = 0
     """Of answers and intervals."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     """Where to compute."""
     threads: int | None = None
     """Processor threads; all by default."""

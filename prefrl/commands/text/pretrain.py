@@ -2,9 +2,9 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
-from prefrl.commands.text.setup import begin, find_device, processors
+from prefrl.commands.devices import Device, find_device
+from prefrl.commands.text.setup import begin, processors
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Pretrain:
     """Share of the documents that is kept to measure by."""
     seed: int = 0
     """Everything random derives from it."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     """Where to compute."""
     threads: int | None = None
     """Processor threads; all by default."""

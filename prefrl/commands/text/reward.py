@@ -4,7 +4,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from prefrl.commands.text.setup import begin, check_likelihood, find_device, processors
+from prefrl.commands.devices import Device, find_device
+from prefrl.commands.text.setup import begin, check_likelihood, processors
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Reward:
     """Share of the prompts whose comparisons are kept to measure by."""
     seed: int = 0
     """Everything random derives from it."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     """Where to compute."""
     compile: bool = False
     """Have torch.compile translate the model: minutes at the start; for large models on CUDA; needs a C compiler."""

@@ -4,9 +4,9 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from prefrl.commands.text.setup import find_device, find_gold, memory, open_model, processors
+from prefrl.commands.devices import Device, find_device
+from prefrl.commands.text.setup import find_gold, memory, open_model, processors
 from prefrl.errors import PrefrlError
 
 
@@ -36,7 +36,7 @@ class Sample:
     """Write to this file instead."""
     seed: int = 0
     """Of the draw."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     """Where to compute."""
     threads: int | None = None
     """Processor threads; all by default."""

@@ -55,17 +55,6 @@ def processors(threads: int | None) -> int:
     return threads or usable
 
 
-def find_device(wanted: str) -> str:
-    """`auto` is CUDA where there is one. Raises PrefrlError for a device that is not there."""
-    import torch
-
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise PrefrlError("--device cuda, but torch sees no CUDA device here; leave it out, or use --device cpu")
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return wanted
-
-
 def open_model(name: str, device: str) -> "LanguageModel":
     """A model, quietly."""
     from prefrl.text.models import load_model

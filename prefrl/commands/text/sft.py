@@ -2,9 +2,9 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
-from prefrl.commands.text.setup import begin, find_device, processors
+from prefrl.commands.devices import Device, find_device
+from prefrl.commands.text.setup import begin, processors
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class SFT:
     """Share of the demonstrations that is kept to measure by."""
     seed: int = 0
     """Everything random derives from it."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     """Where to compute."""
     compile: bool = False
     """Have torch.compile translate the model: minutes at the start; for large models on CUDA; needs a C compiler."""

@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from prefrl.commands.text.setup import begin, check_likelihood, find_device, find_gold, find_people, processors
+from prefrl.commands.devices import Device, find_device
+from prefrl.commands.text.setup import begin, check_likelihood, find_gold, find_people, processors
 from prefrl.errors import PrefrlError
 
 
@@ -113,7 +114,7 @@ class TrainText:
     when_short: Literal["block", "throttle", "continue"] = "block"
     """What to do while people have not answered: wait for all answers, wait while more than a quarter of all are
     missing, or learn on from what there is."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     """Where to compute."""
     compile: bool = False
     """Have torch.compile translate the model: minutes at the start; for large models on CUDA; needs a C compiler."""
