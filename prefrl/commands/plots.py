@@ -65,7 +65,7 @@ PANELS = (
     ),
     Panel(
         "Correlation of predicted and true reward",
-        (("reward_correlation", "of steps"), ("reward_clip_correlation", "of clips")),
+        (("reward_correlation", "of single rewards"), ("reward_clip_correlation", "of clips")),
         (None, 1.02),
     ),
     Panel(
