@@ -93,7 +93,7 @@ def test_the_reward_function_sees_actions_as_the_environment_took_them(algo: str
 
 @pytest.mark.parametrize("algo", ["ppo", "trpo"])
 def test_pay_arrives_before_advantages_and_keeps_the_value_of_cut_off_states(algo: str, corridor: Task) -> None:
-    """By hand: reward / scale, plus gamma V(last observation) where a time limit ended an episode."""
+    """By hand: (reward - mean) / scale, plus gamma V(last observation) where a time limit ended an episode."""
     trained = learner(algo, corridor)
     trained.model._setup_learn(10**6, trained._check)  # as `learn` does
     trained._check.init_callback(trained.model)
@@ -112,18 +112,19 @@ def test_pay_arrives_before_advantages_and_keeps_the_value_of_cut_off_states(alg
     buffer = trained.model.rollout_buffer
     trained.model.collect_rollouts(trained.venv, trained._check, buffer, n_rollout_steps=50)
     step = np.arange(50) % 20  # what the reward function sees before each action
+    centered = step - step.mean()
     gamma = trained.config.gamma
     discounted, returns = 0.0, []
     for t in range(50):
-        discounted = step[t] + (0.0 if t % 20 == 0 else gamma * discounted)
+        discounted = centered[t] + (0.0 if t % 20 == 0 else gamma * discounted)
         returns += [discounted, discounted]  # two environments, alike
     # The running variance began with weight 1e-4 at mean 0 and variance 1.
     variance = np.var(returns) * 100 / (100 + 1e-4) + np.mean(returns) ** 2 * 1e-4 * 100 / (100 + 1e-4) ** 2
-    expected = np.repeat((step / math.sqrt(variance))[:, None], 2, axis=1)
+    expected = np.repeat((centered / math.sqrt(variance))[:, None], 2, axis=1)
     cut_off = [19, 39]
     for place, t in enumerate(cut_off):
         expected[t] += gamma * np.array(record_values[2 * place : 2 * place + 2])
-    np.testing.assert_allclose(buffer.rewards, expected, rtol=1e-4)
+    np.testing.assert_allclose(buffer.rewards, expected, rtol=1e-4, atol=1e-6)
     # Advantages were computed from these rewards: the last step's is r + gamma V(next) - V.
     last = buffer.rewards[-1] + gamma * np.array(record_values[-2:]) - buffer.values[-1]
     np.testing.assert_allclose(buffer.advantages[-1], last, rtol=1e-4, atol=1e-5)
@@ -225,11 +226,13 @@ def test_the_baseline_is_paid_the_true_reward(algo: str) -> None:
         true = trained.venv.record().true_reward
         assert {round(float(r), 4) for r in paid.flat} <= {round(float(r), 4) for r in true.flat}
         return
-    scale = math.sqrt(trained._scaler.var + 1e-8)
+    normalizer = trained._normalizer
+    scale = math.sqrt(normalizer.scaler.var + 1e-8)
     record = trained.venv.record()
     paid = trained.model.rollout_buffer.rewards
     kept = ~record.last
-    np.testing.assert_allclose(paid[kept], (record.true_reward / scale)[kept], rtol=1e-4)
+    mean = 0.0 if normalizer.ends else normalizer.mean
+    np.testing.assert_allclose(paid[kept], ((record.true_reward - mean) / scale)[kept], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("algo", ALGOS)

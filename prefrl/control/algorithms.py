@@ -54,7 +54,7 @@ class LearnerConfig:
     bfloat16: bool = False
     """Convolve at that precision, policy and reward; optimizers and all else keep float32."""
     scale_rewards: bool = True
-    """Divide rewards by the running standard deviation of their discounted returns."""
+    """Center and scale rewards by running statistics (`RewardNormalizer`)."""
     clip_rewards: bool = False
     """Clip the true reward, where it is learned from, to [-1, 1] (Mnih et al. 2015)."""
 

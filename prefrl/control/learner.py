@@ -10,12 +10,12 @@ import torch
 from stable_baselines3 import SAC
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
-from stable_baselines3.common.running_mean_std import RunningMeanStd
 
 from prefrl.choice import pairs_ordered_alike
 from prefrl.control.algorithms import LearnerConfig, build_model
 from prefrl.control.buffers import PaidReplayBuffer
 from prefrl.control.clips import as_batch, clip, spans
+from prefrl.control.normalizing import RewardNormalizer, moments, set_moments
 from prefrl.control.tasks import Task
 from prefrl.ensemble import RewardFn
 from prefrl.labelers import true_reward
@@ -50,8 +50,7 @@ class ControlLearner:
         self._check = _Check(check)
         on_policy = config.algo != "sac"
         self.venv = task.vector(config.num_envs, normalize=on_policy)
-        self._scaler = RunningMeanStd(shape=())
-        self._discounted = np.zeros(config.num_envs)
+        self._normalizer = RewardNormalizer(config.num_envs, config.gamma)
         self._predicted: list[np.ndarray] = []  # [rollout_steps, n] of each rollout of the present call
         torch.manual_seed(seed)
         self.model = build_model(
@@ -88,7 +87,7 @@ class ControlLearner:
         torch.manual_seed(int(words[0]))
         np.random.seed(int(words[1]))  # noqa: NPY002  Stable-Baselines3 shuffles with NumPy's global generator
         self.venv.restart(int(words[1]) % 2**31, math.ceil(steps / self.venv.num_envs))
-        self._discounted[:] = 0.0
+        self._normalizer.begin()
         return np.random.default_rng(words[2])
 
     def rollout(self, steps: int) -> Experience:
@@ -147,10 +146,7 @@ class ControlLearner:
     # ---- pay -----------------------------------------------------------------------------------------------------
 
     def _pay_rollout(self, steps: int) -> np.ndarray:
-        """[steps, n] rewards of the newest steps.
-
-        Where they are scaled it is by the running standard deviation of their discounted returns.
-        """
+        """[steps, n] rewards of the newest steps."""
         record = self.venv.record(newest=steps)
         if self._reward is None:
             rewards = np.clip(record.true_reward, -1.0, 1.0) if self.config.clip_rewards else record.true_reward
@@ -159,13 +155,8 @@ class ControlLearner:
             self._predicted.append(rewards)  # for the log: what is scored once need not be scored again
         if not self.config.scale_rewards:
             return rewards
-        returns = np.empty_like(rewards)
-        for t in range(steps):
-            self._discounted = self._discounted * self.config.gamma * ~record.first[t] + rewards[t]
-            returns[t] = self._discounted
-        self._scaler.update(returns.ravel())
         self.venv.update_normalizer(steps)
-        return np.asarray(rewards / np.sqrt(self._scaler.var + 1e-8))
+        return self._normalizer(rewards, record)
 
     def _pay_transitions(self, obs: np.ndarray, actions: np.ndarray, true_reward: np.ndarray) -> np.ndarray:
         """[b] rewards of replayed transitions by the present reward function; actions are SAC's, in [-1, 1]."""
@@ -182,9 +173,9 @@ class ControlLearner:
     def save(self, folder: Path) -> None:
         """Policy, optimizers, normalizers, counters; for SAC also what it replays, each round in a file of its own."""
         state: dict[str, Any] = {"model": self.model.get_parameters(), "steps": self.steps, "calls": self._calls}
-        state["scaler"] = _moments(self._scaler)
+        state["rewards"] = self._normalizer.state()
         if self.venv.normalizer is not None:
-            state["normalizer"] = _moments(self.venv.normalizer)
+            state["normalizer"] = moments(self.venv.normalizer)
         if isinstance(self.model, SAC):
             if self.model.log_ent_coef is not None:
                 state["log_ent_coef"] = self.model.log_ent_coef
@@ -196,9 +187,10 @@ class ControlLearner:
         state = load_state(folder, "learner")
         self.model.set_parameters(state["model"])
         self.steps, self._calls = state["steps"], state["calls"]
-        _set_moments(self._scaler, state["scaler"])
+        if "rewards" in state:  # an older checkpoint can still be watched
+            self._normalizer.restore(state["rewards"])
         if self.venv.normalizer is not None:
-            _set_moments(self.venv.normalizer, state["normalizer"])
+            set_moments(self.venv.normalizer, state["normalizer"])
             self.venv.update_normalizer(0)
         if isinstance(self.model, SAC):
             if self.model.log_ent_coef is not None:
@@ -216,16 +208,3 @@ class _Check(BaseCallback):
     def _on_step(self) -> bool:
         self.check()
         return True
-
-
-def _moments(statistics: RunningMeanStd) -> dict[str, Any]:
-    return {
-        "mean": torch.from_numpy(np.array(statistics.mean, np.float64)),
-        "var": torch.from_numpy(np.array(statistics.var, np.float64)),
-        "count": float(statistics.count),
-    }
-
-
-def _set_moments(statistics: RunningMeanStd, state: dict[str, Any]) -> None:
-    statistics.mean, statistics.var = state["mean"].numpy(), state["var"].numpy()
-    statistics.count = state["count"]
