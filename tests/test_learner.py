@@ -17,6 +17,7 @@ from prefrl.control.learner import ControlLearner
 from prefrl.control.tasks import Task, find_task
 from prefrl.control.vector import RecordingVecEnv
 from prefrl.segments import SegmentBatch
+from prefrl.state_files import load_state, save_state
 
 ALGOS = ("ppo", "trpo", "sac")
 
@@ -182,6 +183,17 @@ def test_save_and_load_go_on_exactly(algo: str, tmp_path: Path) -> None:
     second.save(tmp_path / "c")
     for path in (tmp_path / "b").iterdir():
         assert path.read_bytes() == (tmp_path / "c" / path.name).read_bytes(), path.name
+
+
+def test_a_checkpoint_from_before_rewards_were_centered_can_be_loaded(tmp_path: Path) -> None:
+    old, new = learner("trpo"), learner("trpo")
+    old.learn(100, None)
+    old.save(tmp_path)
+    state = load_state(tmp_path, "learner")
+    del state["rewards"]
+    save_state(tmp_path, "learner", state)
+    new.load(tmp_path)
+    assert parameters(new.model.policy) == parameters(old.model.policy)
 
 
 def test_sac_keeps_all_that_it_replays_the_warm_up_too(tmp_path: Path) -> None:
