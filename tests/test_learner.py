@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from stable_baselines3.common.policies import ActorCriticPolicy
 from worlds import ensemble, learner, parameters, small, sum_of_obs
 
+from prefrl.control import algorithms
 from prefrl.control.buffers import PaidReplayBuffer
 from prefrl.control.clips import as_batch
 from prefrl.control.evaluation import evaluate
@@ -153,6 +155,24 @@ def test_learning_changes_the_policy_and_a_rollout_does_not(algo: str) -> None:
     assert experience.metrics["steps"] == 300
     assert all(math.isfinite(value) for value in experience.metrics.values())
     assert all(torch.isfinite(value).all() for value in trained.model.policy.state_dict().values())
+
+
+@pytest.mark.parametrize("task", ["pendulum", "moving-dot"])
+@pytest.mark.parametrize("algo", ["ppo", "trpo", "a2c"])
+def test_what_acting_leaves_out_is_computed_once_a_rollout(
+    algo: str, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same is learned as with Stable-Baselines3's policy, which computes values at every step."""
+
+    late, plain = learner(algo, find_task(task, clip_seconds=0.5)), learner(algo, find_task(task, clip_seconds=0.5))
+    late.learn(300, sum_of_obs)
+    monkeypatch.setattr(algorithms.VectorPolicy, "forward", ActorCriticPolicy.forward)
+    plain.model.rollout_buffer.policy = None  # type: ignore[attr-defined]
+    plain.learn(300, sum_of_obs)
+    for name in ("actions", "values", "log_probs", "advantages"):
+        ours, theirs = (getattr(each.model.rollout_buffer, name) for each in (late, plain))  # type: ignore[attr-defined]
+        assert ours.std() > 0
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3, err_msg=name)
 
 
 @pytest.mark.parametrize("algo", ALGOS)

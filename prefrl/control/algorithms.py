@@ -115,7 +115,7 @@ def build_model(
             policy_kwargs={"net_arch": [c.hidden, c.hidden]},
         )
         return model
-    policy = ActorCriticPolicy if c.network == "mlp" else PicturePolicy
+    policy = VectorPolicy if c.network == "mlp" else PicturePolicy
     shared |= {
         "n_steps": c.rollout_steps,
         "gae_lambda": c.gae_lambda,
@@ -123,12 +123,16 @@ def build_model(
         "rollout_buffer_kwargs": {"pay": pay_rollout},
         "policy_kwargs": policy_settings(c),
     }
-    if c.algo == "a2c":
-        return A2C(policy, venv, **shared, ent_coef=c.entropy_bonus)
-    shared["batch_size"] = c.batch_size
     if c.algo == "trpo":
-        return TRPO(policy, venv, **shared)
-    return PPO(policy, venv, **shared, n_epochs=c.epochs, ent_coef=c.entropy_bonus, clip_range=c.clip_range)
+        model = TRPO(policy, venv, **shared, batch_size=c.batch_size)
+    elif c.algo == "ppo":
+        settings = {"batch_size": c.batch_size, "n_epochs": c.epochs, "clip_range": c.clip_range}
+        model = PPO(policy, venv, **shared, **settings, ent_coef=c.entropy_bonus)
+    else:
+        model = A2C(policy, venv, **shared, ent_coef=c.entropy_bonus)
+    if policy is VectorPolicy:
+        model.rollout_buffer.policy = model.policy
+    return model
 
 
 def policy_settings(c: LearnerConfig) -> dict[str, Any]:
@@ -141,6 +145,20 @@ def policy_settings(c: LearnerConfig) -> dict[str, Any]:
         "features_extractor_class": Convolutions,
         "features_extractor_kwargs": {"network": c.network, "features_dim": c.hidden, "bfloat16": c.bfloat16},
     }
+
+
+class VectorPolicy(ActorCriticPolicy):
+    """A policy that only acts while a rollout is collected, for a third of what Stable-Baselines3's costs.
+
+    The values and log probabilities that belong to its steps are computed once a rollout (`PaidRolloutBuffer`).
+    """
+
+    def forward(self, obs: Tensor, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """Actions [n, *act], and zeros [n] where values and log probabilities will be."""
+        latent = self.mlp_extractor.forward_actor(obs.flatten(1).float())
+        actions = self._get_action_dist_from_latent(latent).get_actions(deterministic=deterministic)
+        later = torch.zeros(len(obs))
+        return actions.reshape(-1, *(self.action_space.shape or ())), later, later
 
 
 class Convolutions(BaseFeaturesExtractor):

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from stable_baselines3.common.buffers import ReplayBuffer, RolloutBuffer
+from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
 from prefrl.control.vector import Record
@@ -22,11 +24,22 @@ class PaidRolloutBuffer(RolloutBuffer):
     What Stable-Baselines3 has added by then, the value of states in which a time limit ended an episode, is kept.
     """
 
+    policy: ActorCriticPolicy | None = None  # one that has only acted: its values are computed here
+
     def __init__(self, *args: Any, pay: Callable[[int], np.ndarray], **kwargs: Any) -> None:
         self._pay = pay
         super().__init__(*args, **kwargs)
 
     def compute_returns_and_advantage(self, last_values: torch.Tensor, dones: np.ndarray) -> None:
+        if self.policy is not None:
+            steps = self.buffer_size * self.n_envs
+            obs, actions = (self.to_torch(a.reshape(steps, *a.shape[2:])) for a in (self.observations, self.actions))
+            if isinstance(self.action_space, spaces.Discrete):
+                actions = actions[:, 0]
+            with torch.no_grad():
+                values, log_probs, _ = self.policy.evaluate_actions(obs, actions)
+            self.values = values.cpu().numpy().reshape(self.values.shape)
+            self.log_probs = log_probs.cpu().numpy().reshape(self.values.shape)
         self.rewards += self._pay(self.buffer_size).astype(np.float32)
         super().compute_returns_and_advantage(last_values, dones)
 
