@@ -29,10 +29,11 @@ class LearnerConfig:
     """The policy's learner; where an algorithm has no use for a setting it is ignored."""
 
     algo: Algorithm = "ppo"
-    num_envs: int = 8
+    num_envs: int = 2
     """Environments side by side."""
-    rollout_steps: int = 250
-    """Steps of each environment between two updates of the policy (all but SAC)."""
+    rollout_steps: int = 1000
+    """Steps of each environment between two updates of the policy (all but SAC). Environments begin together, so that
+    a rollout shorter than an episode would teach the policy about one part of it, and let it forget the others."""
     batch_size: int = 250
     epochs: int = 10
     learning_rate: float = 1e-3
