@@ -299,7 +299,7 @@ def test_defaults_of_an_earlier_time_are_told_apart(tmp_path: Path) -> None:
     assert [row.name for row in left] == [row.name for row in rows if row.name != "moving-dot-learned-0"]
 
 
-def test_results_of_former_fits_are_named(
+def test_results_of_former_defaults_are_named(
     tmp_path: Path, pretend: Callable[[str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """They stay, and nobody takes them for what is run beside them; nothing is said where nothing is added."""
@@ -315,6 +315,7 @@ def test_results_of_former_fits_are_named(
     assert outcomes.of_former_defaults(grid(tmp_path), results) == []
     for changed in (
         config | {"clip_steps": 38},
+        config | {"learner": config["learner"] | {"rollout_steps": 250}},
         config | {"loop": {"fit": config["loop"]["fit"] | {"updates": 1}}},
         config | {"loop": {"fit": {k: v for k, v in config["loop"]["fit"].items() if k != "warmup"}}},
     ):
@@ -325,9 +326,22 @@ def test_results_of_former_fits_are_named(
     path.rename(kept / path.name)
     pretend("")
     assert sweep(tmp_path) == 0
-    assert "1 of the 1 were fitted, or their clips cut, by former defaults" in capsys.readouterr().out
+    assert "1 of the 1 learned, or had their clips cut, by former defaults" in capsys.readouterr().out
     assert sweep(tmp_path) == 0
     assert "former defaults" not in capsys.readouterr().out
+
+
+def test_how_rewards_are_fitted_does_not_matter_to_the_true_one(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    row = next(row for row in grid(tmp_path).rows if row.setting == "true")
+    config = row.train.resolved()
+    config["loop"]["fit"]["updates"] = 1
+    (results / f"{row.name}.json").write_text(json.dumps({"config": config}))
+    assert outcomes.of_former_defaults(grid(tmp_path), results) == []
+    config["learner"]["rollout_steps"] = 250
+    (results / f"{row.name}.json").write_text(json.dumps({"config": config}))
+    assert outcomes.of_former_defaults(grid(tmp_path), results) == [row.name]
 
 
 @pytest.mark.parametrize(

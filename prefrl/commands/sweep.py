@@ -66,7 +66,7 @@ class Sweep:
             # What is kept need not be run again; what is added to it should be of the same kind, and may not be.
             if rows and (former := of_former_defaults(grid, self._results)):
                 print(
-                    f"{len(former)} of the {done} were fitted, or their clips cut, by former defaults and stay as they "
+                    f"{len(former)} of the {done} learned, or had their clips cut, by former defaults and stay as they "
                     f"are; remove their files to run them anew: {', '.join(former)}",
                     flush=True,
                 )

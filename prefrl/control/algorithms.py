@@ -127,12 +127,13 @@ def build_model(
     if c.algo == "trpo":
         model = TRPO(policy, venv, **shared, batch_size=c.batch_size)
     elif c.algo == "ppo":
-        settings = {"batch_size": c.batch_size, "n_epochs": c.epochs, "clip_range": c.clip_range}
-        model = PPO(policy, venv, **shared, **settings, ent_coef=c.entropy_bonus)
+        shared |= {"batch_size": c.batch_size, "n_epochs": c.epochs, "clip_range": c.clip_range}
+        model = PPO(policy, venv, **shared, ent_coef=c.entropy_bonus)
     else:
         model = A2C(policy, venv, **shared, ent_coef=c.entropy_bonus)
-    if policy is VectorPolicy:
-        model.rollout_buffer.policy = model.policy
+    buffer = model.rollout_buffer
+    assert isinstance(buffer, PaidRolloutBuffer)
+    buffer.policy = model.policy if isinstance(model.policy, VectorPolicy) else None
     return model
 
 

@@ -78,23 +78,30 @@ def missing(grid: Grid, runs: Path, results: Path) -> list[Row]:
 
 
 def of_former_defaults(grid: Grid, results: Path) -> list[str]:
-    """Names of the rows whose kept reward was fitted, or whose clips were cut, otherwise than it would be now."""
-    from prefrl.fitting import FitConfig
-
-    kept, now, names = load(results), dict[tuple[str, str], tuple[Any, ...]](), []
+    """Names of the rows whose policy learned, whose reward was fitted, or whose clips were cut otherwise than now."""
+    kept, now, names = load(results), dict[tuple[str, str], dict[str, Any]](), []
     for row in grid.rows:
         config = kept.get(row.name, {}).get("config", {})
-        if config.get("reward") != "learned" or "loop" not in config:
+        if "loop" not in config or "learner" not in config:
             continue
         key = row.task, row.setting  # seeds differ in nothing here
         if key not in now:
-            resolved = row.train.resolved()
-            now[key] = resolved["loop"]["fit"], resolved["clip_steps"]
-        fit, clip_steps = now[key]
-        # What is not in a configuration came later, and changed nothing where it was left out.
-        if asdict(FitConfig()) | config["loop"]["fit"] != fit or config["clip_steps"] != clip_steps:
+            now[key] = _defaults(row.train.resolved())
+        if _defaults(config) != now[key]:
             names.append(row.name)
     return names
+
+
+def _defaults(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a configuration the options leave to defaults that may change."""
+    from prefrl.control.algorithms import LearnerConfig
+    from prefrl.fitting import FitConfig
+
+    # What is not in a configuration came later, and changed nothing where it was left out; precision is the machine's.
+    defaults: dict[str, Any] = {"learner": asdict(LearnerConfig()) | config["learner"] | {"bfloat16": False}}
+    if config["reward"] == "learned":
+        defaults |= {"fit": asdict(FitConfig()) | config["loop"]["fit"], "clip_steps": config["clip_steps"]}
+    return defaults
 
 
 def _check_same(row: Row, config: Mapping[str, Any], where: Path) -> None:
