@@ -10,6 +10,7 @@ from gymnasium import spaces
 from sb3_contrib import TRPO
 from stable_baselines3 import A2C, PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.distributions import DiagGaussianDistribution
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs
@@ -158,7 +159,12 @@ class VectorPolicy(ActorCriticPolicy):
     def forward(self, obs: Tensor, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Actions [n, *act], and zeros [n] where values and log probabilities will be."""
         latent = self.mlp_extractor.forward_actor(obs.flatten(1).float())
-        actions = self._get_action_dist_from_latent(latent).get_actions(deterministic=deterministic)
+        if isinstance(self.action_dist, DiagGaussianDistribution):  # torch's own checks what it is given, for as much
+            actions = self.action_net(latent)
+            if not deterministic:
+                actions = actions + self.log_std.exp() * torch.randn_like(actions)
+        else:
+            actions = self._get_action_dist_from_latent(latent).get_actions(deterministic=deterministic)
         later = torch.zeros(len(obs))
         return actions.reshape(-1, *(self.action_space.shape or ())), later, later
 
