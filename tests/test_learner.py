@@ -163,7 +163,6 @@ def test_what_acting_leaves_out_is_computed_once_a_rollout(
     algo: str, task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same is learned as with Stable-Baselines3's policy, which computes values at every step."""
-
     late, plain = learner(algo, find_task(task, clip_seconds=0.5)), learner(algo, find_task(task, clip_seconds=0.5))
     late.learn(300, sum_of_obs)
     monkeypatch.setattr(algorithms.VectorPolicy, "forward", ActorCriticPolicy.forward)

@@ -159,7 +159,8 @@ class VectorPolicy(ActorCriticPolicy):
     def forward(self, obs: Tensor, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Actions [n, *act], and zeros [n] where values and log probabilities will be."""
         latent = self.mlp_extractor.forward_actor(obs.flatten(1).float())
-        if isinstance(self.action_dist, DiagGaussianDistribution):  # torch's own checks what it is given, for as much
+        if isinstance(self.action_dist, DiagGaussianDistribution):
+            # torch's Normal would check its arguments at every step, which takes as long as drawing from it.
             actions = self.action_net(latent)
             if not deterministic:
                 actions = actions + self.log_std.exp() * torch.randn_like(actions)
