@@ -30,11 +30,10 @@ class LearnerConfig:
     """The policy's learner; where an algorithm has no use for a setting it is ignored."""
 
     algo: Algorithm = "ppo"
-    num_envs: int = 2
+    num_envs: int = 8
     """Environments side by side."""
-    rollout_steps: int = 1000
-    """Steps of each environment between two updates of the policy (all but SAC). Environments begin together, so that
-    a rollout shorter than an episode would teach the policy about one part of it, and let it forget the others."""
+    rollout_steps: int = 250
+    """Steps of each environment between two updates of the policy (all but SAC)."""
     batch_size: int = 250
     epochs: int = 10
     learning_rate: float = 1e-3
@@ -63,8 +62,11 @@ class LearnerConfig:
 
 def default_config(algo: Algorithm) -> LearnerConfig:
     """The settings that an algorithm has unless told otherwise, the same for every task that observes vectors."""
-    if algo == "trpo":  # the discount is shorter than the paper's .995: in short episodes that one learns slowly
-        return LearnerConfig(algo)
+    if algo == "trpo":
+        # Environments begin together, so that a rollout shorter than an episode would teach the policy about one part
+        # of it, and let it forget the others. The discount is shorter than the paper's .995: in short episodes that
+        # one learns slowly.
+        return LearnerConfig(algo, num_envs=2, rollout_steps=1000)
     if algo == "sac":
         return LearnerConfig(algo, batch_size=256, hidden=256, learning_rate=3e-4)
     return LearnerConfig(algo)
