@@ -12,7 +12,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from worlds import ensemble, learner, parameters, small, sum_of_obs
 
 from prefrl.control import algorithms
-from prefrl.control.buffers import PaidReplayBuffer
+from prefrl.control.buffers import PaidReplayBuffer, range_pull
 from prefrl.control.clips import as_batch
 from prefrl.control.evaluation import evaluate
 from prefrl.control.learner import ControlLearner
@@ -97,7 +97,7 @@ def test_the_reward_function_sees_actions_as_the_environment_took_them(algo: str
 @pytest.mark.parametrize("algo", ["ppo", "trpo"])
 def test_pay_arrives_before_advantages_and_keeps_the_value_of_cut_off_states(algo: str, corridor: Task) -> None:
     """By hand: (reward - mean) / scale, plus gamma V(last observation) where a time limit ended an episode."""
-    trained = learner(algo, corridor)
+    trained = learner(algo, corridor, entropy_bonus=0.0, range_charge=0.0)
     trained.model._setup_learn(10**6, trained._check)  # as `learn` does
     trained._check.init_callback(trained.model)
     record_values: list[float] = []
@@ -172,6 +172,48 @@ def test_what_acting_leaves_out_is_computed_once_a_rollout(
         ours, theirs = (getattr(each.model.rollout_buffer, name) for each in (late, plain))  # type: ignore[attr-defined]
         assert ours.std() > 0
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3, err_msg=name)
+
+
+def test_a_mean_beyond_the_range_of_actions_is_pulled_back() -> None:
+    """Means 1.5 and -3 in [-1, 1] and [-2, 2] are .5 and -.5 half ranges beyond; the actions are 2 and -.5 std away."""
+    low, high = torch.tensor([-1.0, -2.0]), torch.tensor([1.0, 2.0])
+    means, stds = torch.tensor([[1.5, -3.0], [0.9, 2.0]]), torch.tensor([[0.1, 2.0], [0.1, 2.0]])
+    actions = means + torch.tensor([[0.2, -1.0], [5.0, 5.0]])
+    pull = range_pull(actions, means, stds, low, high)
+    np.testing.assert_allclose(pull, [0.5 * 2.0 + -0.5 * -0.5, 0.0], rtol=1e-5)
+
+
+def test_the_pull_moves_means_and_leaves_stds_alone() -> None:
+    """Its policy gradient, from many actions: the mean falls by (beyond / std), whatever the std, which stays."""
+    noise = torch.randn(200_000, 1, generator=torch.Generator().manual_seed(0))
+    for std in (0.05, 0.8):
+        mean, log_std = torch.tensor([1.5], requires_grad=True), torch.tensor([math.log(std)], requires_grad=True)
+        gaussian = torch.distributions.Normal(mean, log_std.exp())
+        actions = 1.5 + std * noise
+        low, high = torch.tensor([-1.0]), torch.tensor([1.0])
+        with torch.no_grad():
+            advantages = -range_pull(actions, gaussian.mean, gaussian.stddev, low, high)
+        (advantages * gaussian.log_prob(actions)[:, 0]).mean().backward()
+        np.testing.assert_allclose(mean.grad * std, -0.5, rtol=0.02)
+        np.testing.assert_allclose(log_std.grad, 0.0, atol=0.01)
+
+
+def test_trpo_s_advantages_carry_entropy_and_range(corridor: Task) -> None:
+    plain = learner("trpo", corridor, entropy_bonus=0.0, range_charge=0.0)
+    charged = learner("trpo", corridor, entropy_bonus=0.1, range_charge=0.5)
+    for trained in (plain, charged):
+        with torch.no_grad():
+            trained.model.policy.action_net.bias.copy_(torch.tensor([9.0, 4.0]))  # in [-1, .5] and [2, 6]
+        trained.learn(trained.config.num_envs * trained.config.rollout_steps, sum_of_obs)
+    first, second = (trained.model.rollout_buffer for trained in (plain, charged))
+    np.testing.assert_array_equal(first.actions, second.actions)
+    np.testing.assert_array_equal(first.returns, second.returns)  # the value function learns from rewards alone
+    assert first.log_probs.std() > 0
+    # The last layer's weights begin at almost nothing, so that its bias is the mean: (9 - .5) / .75 half ranges beyond.
+    pull = 8.5 / 0.75 * (second.actions[:, :1] - 9.0) / math.exp(-0.5)
+    normal = (first.advantages - first.advantages.mean()) / first.advantages.std()
+    expected = normal - 0.1 / 2 * first.log_probs - 0.5 * pull  # the entropy is that of one of two dimensions
+    assert np.abs(second.advantages - expected).max() < 0.02 * expected.std()
 
 
 @pytest.mark.parametrize("algo", ALGOS)

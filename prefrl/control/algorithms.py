@@ -44,7 +44,11 @@ class LearnerConfig:
     clip_range: float = 0.2
     """How far PPO lets an action's probability change in an update, as a share of it."""
     entropy_bonus: float = 0.01
-    """Christiano et al. 2017, appendix A.1. A reward that still changes must find a policy that still explores."""
+    """Christiano et al. 2017, appendix A.1. A reward that still changes must find a policy that still explores. TRPO's
+    is for the entropy of one dimension of continuous actions, however many there are."""
+    range_charge: float = 0.0
+    """What pulls the mean of continuous actions back where it has left their range (TRPO; `PaidRolloutBuffer`). Out
+    there all actions are clipped to the same one, none is better than another, and a policy would stay."""
     initial_log_std: float = -0.5
     """Logarithm of the standard deviation of actions at first, where they are continuous."""
     network: Network = "mlp"
@@ -66,7 +70,7 @@ def default_config(algo: Algorithm) -> LearnerConfig:
         # Environments begin together, so that a rollout shorter than an episode would teach the policy about one part
         # of it, and let it forget the others. The discount is shorter than the paper's .995: in short episodes that
         # one learns slowly.
-        return LearnerConfig(algo, num_envs=2, rollout_steps=1000)
+        return LearnerConfig(algo, num_envs=2, rollout_steps=1000, range_charge=0.3)
     if algo == "sac":
         return LearnerConfig(algo, batch_size=256, hidden=256, learning_rate=3e-4)
     return LearnerConfig(algo)
@@ -128,6 +132,7 @@ def build_model(
         "policy_kwargs": policy_settings(c),
     }
     if c.algo == "trpo":
+        shared["rollout_buffer_kwargs"] |= {"entropy_bonus": c.entropy_bonus, "range_charge": c.range_charge}
         model = TRPO(policy, venv, **shared, batch_size=c.batch_size)
     elif c.algo == "ppo":
         shared |= {"batch_size": c.batch_size, "n_epochs": c.epochs, "clip_range": c.clip_range}

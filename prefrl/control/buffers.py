@@ -18,19 +18,46 @@ from prefrl.control.vector import Record
 _KEPT = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
 
+def range_pull(
+    actions: torch.Tensor, means: torch.Tensor, stds: torch.Tensor, low: torch.Tensor, high: torch.Tensor
+) -> torch.Tensor:
+    """What to subtract from the advantages of actions, [B, n] with means and stds, in [n] low to high: [B].
+
+    The sum over dimensions of (mean's distance from the range, in halves of its length) times (action - mean) / std.
+    """
+    beyond = (means - means.clamp(low, high)) / ((high - low) / 2)
+    return (beyond * (actions - means) / stds).sum(-1)
+
+
 class PaidRolloutBuffer(RolloutBuffer):
     """A rollout buffer whose rewards arrive all at once, before advantages are computed.
 
     What Stable-Baselines3 has added by then, the value of states in which a time limit ended an episode, is kept.
+
+    For an algorithm whose objective is nothing but advantages they carry two more terms, in units of their standard
+    deviation: `entropy_bonus` times -log pi(a|s), over the dimensions of a, whose policy gradient is that of the
+    entropy of a dimension; and minus `range_charge` times `range_pull`, which moves back a mean that has left the
+    range of actions, as hard at any standard deviation of the actions, which it leaves alone.
     """
 
     policy: ActorCriticPolicy | None = None  # one that has only acted: its values are computed here
 
-    def __init__(self, *args: Any, pay: Callable[[int], np.ndarray], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        pay: Callable[[int], np.ndarray],
+        entropy_bonus: float = 0.0,
+        range_charge: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
         self._pay = pay
+        self._entropy_bonus, self._range_charge = entropy_bonus, range_charge
         super().__init__(*args, **kwargs)
+        if isinstance(self.action_space, spaces.Box):
+            self._range = self.to_torch(self.action_space.low), self.to_torch(self.action_space.high)
 
     def compute_returns_and_advantage(self, last_values: torch.Tensor, dones: np.ndarray) -> None:
+        charge: np.ndarray | float = 0.0
         if self.policy is not None:
             steps = self.buffer_size * self.n_envs
             obs, actions = (self.to_torch(a.reshape(steps, *a.shape[2:])) for a in (self.observations, self.actions))
@@ -38,10 +65,20 @@ class PaidRolloutBuffer(RolloutBuffer):
                 actions = actions[:, 0]
             with torch.no_grad():
                 values, log_probs, _ = self.policy.evaluate_actions(obs, actions)
+                if self._range_charge and isinstance(self.action_space, spaces.Box):
+                    gaussian = self.policy.get_distribution(obs).distribution
+                    assert isinstance(gaussian, torch.distributions.Normal)
+                    pull = range_pull(actions, gaussian.mean, gaussian.stddev, *self._range)
+                    charge = self._range_charge * pull.cpu().numpy().reshape(self.values.shape)
             self.values = values.cpu().numpy().reshape(self.values.shape)
             self.log_probs = log_probs.cpu().numpy().reshape(self.values.shape)
         self.rewards += self._pay(self.buffer_size).astype(np.float32)
         super().compute_returns_and_advantage(last_values, dones)
+        if self._entropy_bonus or self._range_charge:
+            spread = self.advantages.std() + 1e-8
+            self.advantages = (self.advantages - self.advantages.mean()) / spread
+            dimensions = self.action_dim if isinstance(self.action_space, spaces.Box) else 1
+            self.advantages -= self._entropy_bonus / dimensions * self.log_probs + charge
 
 
 class PaidReplayBuffer(ReplayBuffer):
