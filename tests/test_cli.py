@@ -72,6 +72,22 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=ENVIRONMENT)
 
 
+def test_large_tensors_come_in_large_pages() -> None:
+    """Pages of 4 KiB would be 16,384 for these 64 MiB."""
+    kernel = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    if not kernel.exists() or "[never]" in kernel.read_text():
+        pytest.skip("this system has no large pages")
+    code = (
+        "import resource; from prefrl.commands import main\n"
+        "assert main(['train', 'no-such-task']) == 2\n"
+        "import torch\n"
+        "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "before = faults(); torch.ones(2**24); print(faults() - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=ENVIRONMENT)
+    assert int(done.stdout) < 4000
+
+
 def test_a_reader_that_leaves_early_is_no_error() -> None:
     with subprocess.Popen([*PREFRL, "train", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None

@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from prefrl.control.buffers import PaidReplayBuffer, PaidRolloutBuffer
 from prefrl.control.vector import Recorder
+from prefrl.processor import multiplies_bfloat16
 from prefrl.stacks import channels_last
 
 Algorithm = Literal["ppo", "trpo", "sac", "a2c"]
@@ -82,7 +83,7 @@ def picture_config(algo: Algorithm, network: Network, device: str = "cpu") -> Le
         "num_envs": 16,
         "network": network,
         "hidden": 256 if network == "small" else 512,
-        "bfloat16": device == "cpu" and multiplies_bfloat16(),
+        "bfloat16": multiplies_bfloat16(device),
         "scale_rewards": False,
         "clip_rewards": True,
     }
@@ -91,11 +92,6 @@ def picture_config(algo: Algorithm, network: Network, device: str = "cpu") -> Le
     return LearnerConfig(
         algo, rollout_steps=128, batch_size=512, epochs=4, learning_rate=7e-4, clip_range=0.1, **pictures
     )
-
-
-def multiplies_bfloat16() -> bool:
-    """Whether this processor has units for it (AMX); elsewhere it would be slower than float32."""
-    return bool(torch.cpu._is_amx_tile_supported())
 
 
 def build_model(

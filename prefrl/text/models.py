@@ -25,8 +25,8 @@ from transformers import (
 )
 
 from prefrl.errors import PrefrlError
+from prefrl.processor import multiplies_bfloat16
 from prefrl.text.llama import lean
-from prefrl.text.products import multiplies_bfloat16
 
 UNKNOWN, PAD, END = "<unk>", "<pad>", "<end>"
 

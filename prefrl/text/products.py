@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from prefrl.processor import multiplies_bfloat16
+
 ROWS = 256  # for every new number of rows a kernel is made, which takes longer than its work: numbers are rounded up
 
 
@@ -46,11 +48,6 @@ def learns_roughly(part: nn.Module, x: Tensor) -> bool:
         return False
     many = x.numel() >= ROWS * x.shape[-1]
     return many and torch.is_grad_enabled() and part.weight.requires_grad and multiplies_bfloat16(x.device)
-
-
-def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether products of this format are faster than those of 32 bits."""
-    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
 
 
 def rounded(x: Tensor) -> Tensor:
