@@ -16,8 +16,8 @@ PACKAGES = {"prefrl": ROOT, "prefrl_envs": ROOT / "envs", "prefrl_labeling": ROO
 FLOORS = {
     0: ["errors", "stacks", "segments", "comparisons", "choice", "acquisition"],
     1: [
-        *("ensemble", "files", "fitting", "labelers", "measuring", "provenance", "schedule", "segment_bytes"),
-        *("state_files", "store", "store_format"),
+        *("ensemble", "files", "fitting", "labelers", "measuring", "processor", "provenance", "schedule"),
+        *("segment_bytes", "state_files", "store", "store_format"),
     ],
     2: ["loop", "runs"],
     3: ["control", "text"],
