@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     # torch then asks for large tensors' memory in pages of 2 MiB instead of 4 KiB. It gives such memory back each time,
-    # and being handed new pages took as long as fitting the reward of a game. It reads this at its first allocation.
+    # and being handed it anew was half of what fitting a game's reward took. It reads this at its first allocation.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
         verb = tyro.cli(

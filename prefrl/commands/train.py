@@ -56,8 +56,8 @@ class Train:
     unmasked: bool = False
     """Take an Atari game as it is, with the score in its pictures, from which the reward may then be learned."""
     entropy_bonus: float | None = None
-    """Weight of the policy's entropy (TRPO, PPO, A2C), .01 by default; the one setting of the learner that the
-    paper varied."""
+    """Weight of the policy's entropy (PPO, A2C; TRPO: of one dimension of the action), .01 by default; the one setting
+    of the learner that the paper varied."""
     out: Path | None = None
     """The run's folder; runs/TASK-... by default."""
     acquisition: Literal["mixture", "disagreement", "entropy", "information-gain", "uniform"] = "mixture"
