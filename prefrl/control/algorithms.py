@@ -70,10 +70,8 @@ def default_config(algo: Algorithm) -> LearnerConfig:
     if algo == "trpo":
         # Environments begin together, so that a rollout shorter than an episode would teach the policy about one part
         # of it, and let it forget the others. The discount is shorter than the paper's .995: in short episodes that
-        # one learns slowly. Lambda is longer than the paper's .97: who balances a pole pushes it the wrong way first,
-        # and what that was good for shows later than the twenty steps that .95 counts. With those a balanced cart
-        # crept to the end of its rail, and the pole fell.
-        return LearnerConfig(algo, num_envs=2, rollout_steps=1000, gae_lambda=0.99, range_charge=0.3)
+        # one learns slowly.
+        return LearnerConfig(algo, num_envs=2, rollout_steps=1000, range_charge=0.3)
     if algo == "sac":
         return LearnerConfig(algo, batch_size=256, hidden=256, learning_rate=3e-4)
     return LearnerConfig(algo)
