@@ -35,7 +35,7 @@ class Sheet:
 
 SHEETS = {
     "cheetah": Sheet(200, 2),
-    "hopper-backflip": Sheet(0, 10, rows=2, columns=9, size=150),
+    "hopper-backflip": Sheet(70, 10, rows=2, columns=9, size=150),
     "cheetah-one-leg": Sheet(200, 2, rows=2, size=200),
 }
 
