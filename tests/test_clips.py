@@ -48,7 +48,7 @@ def spans(segments: list[Segment]) -> list[tuple[int, int, int, int]]:
 def test_clips_lie_within_episodes_and_do_not_overlap(shape: dict[str, Any], seed: int) -> None:
     seen = set()
     for copy, episode, start, length in spans(clips(recorded(100, **shape), 5, seed=seed)):
-        assert length == 5
+        assert length == 5 or (start + length == shape.get("ends") and 0 < length < 5)
         steps = {(copy, episode, t) for t in range(start, start + length)}
         assert not steps & seen
         seen |= steps
@@ -91,10 +91,19 @@ def test_every_start_is_reached_the_last_one_too() -> None:
     assert starts == {0, 1, 2}
 
 
-def test_an_episode_that_ended_by_itself_is_cut_from_its_end() -> None:
-    """So that the fall is seen."""
-    found = spans(clips(recorded(17, 1, ends=17), 5))
-    assert found == [(0, 0, 2, 5), (0, 0, 7, 5), (0, 0, 12, 5)]
+def test_where_an_episode_ended_by_itself_its_last_clip_is_cut_short() -> None:
+    """So that the fall is seen, and clips of different lengths tell what a step more is worth."""
+    cuts = {tuple(spans(clips(recorded(26, 1, ends=26), 8, seed=seed))) for seed in range(100)}
+    assert cuts == {
+        ((0, 0, 0, 8), (0, 0, 8, 8), (0, 0, 16, 8), (0, 0, 24, 2)),
+        *(tuple((0, 0, 26 - newest - 8 * k, 8 if k else newest) for k in (2, 1, 0)) for newest in range(3, 9)),
+    }
+
+
+def test_an_episode_as_long_as_a_clip_that_ended_by_itself_is_one_clip() -> None:
+    found = [spans(clips(recorded(8, 1, ends=8), 8, seed=seed)) for seed in range(100)]
+    assert {len(cut) for cut in found} == {1}
+    assert {cut[0] for cut in found} == {(0, 0, 8 - newest, newest) for newest in range(2, 9)}
 
 
 def test_a_short_episode_that_ended_by_itself_is_a_clip_of_its_own() -> None:

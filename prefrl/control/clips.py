@@ -27,8 +27,9 @@ def cut(record: Record, task: Task, rng: np.random.Generator, *, most: int) -> l
 def spans(record: Record, steps: int, rng: np.random.Generator, *, most: int) -> list[Span]:
     """Where to cut at most `most` clips of that many steps which do not overlap, chosen at random.
 
-    Within an episode clips begin at a random offset, but an episode that ended by itself is cut from its end, so that
-    how it ended is seen; one shorter than a clip is a clip of its own.
+    Within an episode clips begin at a random offset. Where one ended by itself its last clip is cut short there, to a
+    quarter at least, so that how it ended is seen; an episode shorter than a clip is a clip of its own. Only clips of
+    different lengths tell what a step more is worth: where all are equally long, any constant can be added to a reward.
     """
     pieces = [piece for episode in _episodes(record) for piece in _pieces(record, episode, steps, rng)]
     if len(pieces) > most:
@@ -50,9 +51,12 @@ def _pieces(record: Record, episode: Span, steps: int, rng: np.random.Generator)
     whole = by_itself and bool(record.first[start, env])
     if stop - start < steps:
         return [episode] if whole else []
-    slack = (stop - start) % steps
-    offset = slack if by_itself else int(rng.integers(slack + 1))
-    return [Span(env, i, i + steps) for i in range(start + offset, stop - steps + 1, steps)]
+    if by_itself:
+        newest = int(rng.integers(max(1, steps // 4), steps + 1))
+        starts = range(start + (stop - start - newest) % steps, stop, steps)
+    else:
+        starts = range(start + int(rng.integers((stop - start) % steps + 1)), stop - steps + 1, steps)
+    return [Span(env, i, min(i + steps, stop)) for i in starts]
 
 
 def clip(record: Record, task: Task, span: Span) -> Segment:
