@@ -96,14 +96,14 @@ def test_where_an_episode_ended_by_itself_its_last_clip_is_cut_short() -> None:
     cuts = {tuple(spans(clips(recorded(26, 1, ends=26), 8, seed=seed))) for seed in range(100)}
     assert cuts == {
         ((0, 0, 0, 8), (0, 0, 8, 8), (0, 0, 16, 8), (0, 0, 24, 2)),
-        *(tuple((0, 0, 26 - newest - 8 * k, 8 if k else newest) for k in (2, 1, 0)) for newest in range(3, 9)),
+        *(tuple((0, 0, 26 - last - 8 * k, 8 if k else last) for k in (2, 1, 0)) for last in range(3, 9)),
     }
 
 
 def test_an_episode_as_long_as_a_clip_that_ended_by_itself_is_one_clip() -> None:
     found = [spans(clips(recorded(8, 1, ends=8), 8, seed=seed)) for seed in range(100)]
     assert {len(cut) for cut in found} == {1}
-    assert {cut[0] for cut in found} == {(0, 0, 8 - newest, newest) for newest in range(2, 9)}
+    assert {cut[0] for cut in found} == {(0, 0, 8 - last, last) for last in range(2, 9)}
 
 
 def test_a_short_episode_that_ended_by_itself_is_a_clip_of_its_own() -> None:

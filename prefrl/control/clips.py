@@ -52,8 +52,8 @@ def _pieces(record: Record, episode: Span, steps: int, rng: np.random.Generator)
     if stop - start < steps:
         return [episode] if whole else []
     if by_itself:
-        newest = int(rng.integers(max(1, steps // 4), steps + 1))
-        starts = range(start + (stop - start - newest) % steps, stop, steps)
+        last = int(rng.integers(max(1, steps // 4), steps + 1))
+        starts = range(start + (stop - start - last) % steps, stop, steps)
     else:
         starts = range(start + int(rng.integers((stop - start) % steps + 1)), stop - steps + 1, steps)
     return [Span(env, i, min(i + steps, stop)) for i in starts]
