@@ -20,12 +20,12 @@ class Span(NamedTuple):
 
 
 def cut(record: Record, task: Task, rng: np.random.Generator, *, most: int) -> list[Segment]:
-    """At most `most` clips of `task.clip_steps` steps that do not overlap, chosen at random; copies of the record."""
+    """At most `most` clips of up to `task.clip_steps` steps without overlap, chosen at random; copies of the record."""
     return [clip(record, task, span) for span in spans(record, task.clip_steps, rng, most=most)]
 
 
 def spans(record: Record, steps: int, rng: np.random.Generator, *, most: int) -> list[Span]:
-    """Where to cut at most `most` clips of that many steps which do not overlap, chosen at random.
+    """Where to cut at most `most` clips of that many steps or fewer, which do not overlap, chosen at random.
 
     Within an episode clips begin at a random offset. Where one ended by itself its last clip is cut short there, to a
     quarter at least, so that how it ended is seen; an episode shorter than a clip is a clip of its own. Only clips of
