@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from stable_baselines3 import SAC
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
@@ -91,14 +92,24 @@ class ControlLearner:
         return np.random.default_rng(words[2])
 
     def rollout(self, steps: int) -> Experience:
-        """Act by the present policy, and learn only what observations look like."""
+        """Act by the present policy, with its noise varied (`LearnerConfig.warmup_noise`).
+
+        Learns only what observations look like.
+        """
         rng = self._begin(steps)
-        obs = self.venv.reset()
+        chance = rng.spawn(1)[0]  # a child: `rng` itself goes on as it was
+        most, space = self.config.warmup_noise, self.venv.action_space
+        obs, share = self.venv.reset(), chance.uniform(0.0, most, self.venv.num_envs)
         for _ in range(math.ceil(steps / self.venv.num_envs)):
             self._check.check()
             actions, _ = self.model.predict(obs, deterministic=False)
+            if most > 0.0 and isinstance(space, spaces.Box):
+                mean, _ = self.model.predict(obs, deterministic=True)
+                actions = np.clip(mean + share[:, None] * (actions - mean), space.low, space.high).astype(space.dtype)
             self.venv.step_async(actions)
-            obs = self.venv.step_wait()[0]
+            obs, _, ended, _ = self.venv.step_wait()
+            anew = ended | (chance.random(len(share)) < 1.0 / self.task.clip_steps)
+            share[anew] = chance.uniform(0.0, most, anew.sum())
         record = self.venv.record()
         self.venv.update_normalizer(len(record))
         if isinstance(self.model, SAC):
