@@ -162,25 +162,27 @@ def test_effort_differs_among_the_clips_of_the_warm_up(algo: str) -> None:
     task = find_task("pendulum", clip_seconds=1.5)
 
     def efforts(noise: float) -> np.ndarray:
-        clips = learner(algo, task, warmup_noise=noise).rollout(6000).segments
+        clips = learner(algo, task, varied_noise=noise).rollout(6000).segments
         return np.array([np.sqrt(np.square(clip.act).mean()) for clip in clips])
 
     same, varied = efforts(0.0), efforts(1.0)
-    assert varied.std() / varied.mean() > 2.0 * same.std() / same.mean()
-    assert varied.mean() < 0.75 * same.mean()  # half the noise on average
+    assert varied.std() / varied.mean() > 1.5 * same.std() / same.mean()
+    assert varied.mean() < 0.9 * same.mean()  # three quarters of the noise on average
     np.testing.assert_array_equal(efforts(1.0), varied)
 
 
-def test_with_no_noise_left_the_warm_up_acts_by_the_mean(corridor: Task) -> None:
-    trained, untouched = (learner("trpo", corridor, warmup_noise=1e-9) for _ in range(2))
-    trained.rollout(100)
+def test_half_of_the_warm_up_acts_with_all_of_its_noise(corridor: Task) -> None:
+    """With next to nothing as the highest share, the other half acts by the mean."""
+    trained, untouched = (learner("trpo", corridor, varied_noise=1e-9) for _ in range(2))
+    trained.rollout(4000)
     record = trained.venv.record()
     mean, _ = untouched.model.predict(untouched.venv.normalized(record.obs).reshape(-1, 1), deterministic=True)
-    np.testing.assert_allclose(record.act.reshape(-1, 2), mean, atol=1e-6)
+    still = np.isclose(record.act.reshape(-1, 2), mean, atol=1e-6).all(axis=1)
+    assert 0.4 < still.mean() < 0.6
 
 
 def test_the_noise_of_the_warm_up_stays_in_the_range_of_actions(corridor: Task) -> None:
-    trained = learner("trpo", corridor, warmup_noise=50.0)  # the environment asserts it
+    trained = learner("trpo", corridor, varied_noise=50.0)  # the environment asserts it
     trained.rollout(100)
     act = trained.venv.record().act
     assert set(np.unique(act[..., 0])) >= {-1.0, 0.5}

@@ -52,10 +52,10 @@ class LearnerConfig:
     there all actions are clipped to the same one, none is better than another, and a policy would stay."""
     initial_log_std: float = -0.5
     """Logarithm of the standard deviation of actions at first, where they are continuous."""
-    warmup_noise: float = 0.0
-    """Before it learns, a policy acts with a share of its noise that is drawn from 0 to this one for about a clip at a
-    time, where actions are continuous; 0: with all of its noise. What effort is worth can be told only from clips that
-    differ in effort, and all those of one policy take the same."""
+    varied_noise: float = 0.0
+    """Before it learns, a policy acts half of the time with a share of its noise that is drawn from 0 to this one for
+    about a clip at a time, where actions are continuous; 0: with all of its noise, always. What effort costs can be
+    told only from clips that differ in effort, and all those of one policy take the same."""
     network: Network = "mlp"
     """Of policy and value function: two hidden layers for vectors; for pictures the convolutions of Mnih et al. 2013
     (small) or of Mnih et al. 2015 (nature)."""
@@ -75,7 +75,7 @@ def default_config(algo: Algorithm) -> LearnerConfig:
         # Environments begin together, so that a rollout shorter than an episode would teach the policy about one part
         # of it, and let it forget the others. The discount is shorter than the paper's .995: in short episodes that
         # one learns slowly.
-        return LearnerConfig(algo, num_envs=2, rollout_steps=1000, range_charge=0.3, warmup_noise=2.0)
+        return LearnerConfig(algo, num_envs=2, rollout_steps=1000, range_charge=0.3, varied_noise=2.0)
     if algo == "sac":
         return LearnerConfig(algo, batch_size=256, hidden=256, learning_rate=3e-4)
     return LearnerConfig(algo)

@@ -92,29 +92,33 @@ class ControlLearner:
         return np.random.default_rng(words[2])
 
     def rollout(self, steps: int) -> Experience:
-        """Act by the present policy, with its noise varied (`LearnerConfig.warmup_noise`).
+        """Act by the present policy, with its noise varied (`LearnerConfig.varied_noise`).
 
         Learns only what observations look like.
         """
         rng = self._begin(steps)
         chance = rng.spawn(1)[0]  # a child: `rng` itself goes on as it was
-        most, space = self.config.warmup_noise, self.venv.action_space
-        obs, share = self.venv.reset(), chance.uniform(0.0, most, self.venv.num_envs)
+        space, varies = self.venv.action_space, self.config.varied_noise > 0.0
+        obs, share = self.venv.reset(), self._shares_of_noise(chance, self.venv.num_envs)
         for _ in range(math.ceil(steps / self.venv.num_envs)):
             self._check.check()
             actions, _ = self.model.predict(obs, deterministic=False)
-            if most > 0.0 and isinstance(space, spaces.Box):
+            if varies and isinstance(space, spaces.Box):
                 mean, _ = self.model.predict(obs, deterministic=True)
                 actions = np.clip(mean + share[:, None] * (actions - mean), space.low, space.high).astype(space.dtype)
             self.venv.step_async(actions)
             obs, _, ended, _ = self.venv.step_wait()
             anew = ended | (chance.random(len(share)) < 1.0 / self.task.clip_steps)
-            share[anew] = chance.uniform(0.0, most, anew.sum())
+            share[anew] = self._shares_of_noise(chance, int(anew.sum()))
         record = self.venv.record()
         self.venv.update_normalizer(len(record))
         if isinstance(self.model, SAC):
             self._replay.add_record(record, self.model.policy.scale_action)
         return self._experience(rng, None)
+
+    def _shares_of_noise(self, chance: np.random.Generator, n: int) -> np.ndarray:
+        """[n]"""
+        return np.where(chance.random(n) < 0.5, 1.0, chance.uniform(0.0, self.config.varied_noise, n))
 
     def learn(self, steps: int, reward: RewardFn | None) -> Experience:
         """Act and learn for `steps` steps in all environments together, rounded up to whole rollouts.
