@@ -117,7 +117,7 @@ class ControlLearner:
         return self._experience(rng, None)
 
     def _shares_of_noise(self, chance: np.random.Generator, n: int) -> np.ndarray:
-        """[n]"""
+        """[n] how much of its noise the policy keeps in each of n environments."""
         return np.where(chance.random(n) < 0.5, 1.0, chance.uniform(0.0, self.config.varied_noise, n))
 
     def learn(self, steps: int, reward: RewardFn | None) -> Experience:
