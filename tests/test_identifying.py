@@ -13,6 +13,7 @@ from prefrl.comparisons import Comparison, propose
 from prefrl.control.clips import as_batch
 from prefrl.control.tasks import Task
 from prefrl.fitting import FitConfig, fit
+from prefrl.labelers import Oracle
 
 
 class Walk(gymnasium.Env[np.ndarray, np.ndarray]):
@@ -51,8 +52,9 @@ def learned(walk: Task, *, noise: float) -> tuple[float, float]:
     rng = np.random.default_rng(0)
     comparisons = []
     for query in propose(warmup.rollout(6000).segments, 1000, rng=rng):
-        first, second = (float(np.sum(clip.true_reward)) for clip in query.options)
-        comparisons.append(Comparison(query.options, (1.0, 0.0) if first > second else (0.0, 1.0)))
+        judgment = Oracle(seed=0).judge(query, 0.0)
+        assert isinstance(judgment, tuple)
+        comparisons.append(Comparison(query.options, judgment))
     rewards = ensemble(warmup, members=3)
     fit(rewards, comparisons, FitConfig(), rng)
 
