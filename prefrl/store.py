@@ -4,24 +4,22 @@ The file is in WAL mode with synchronous=FULL: an answer that was acknowledged i
 for a writer. Keep it on a local disk, since WAL does not work over a network file system.
 """
 
-import hashlib
 import json
-import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from prefrl.comparisons import Comparison, Judgment, Query, Ranking, check_judgment, choices, reordered
+from prefrl.answers import Answer, Check, judgment_columns, judgment_of
+from prefrl.comparisons import Comparison, Judgment, Query, check_judgment, choices, reordered
 from prefrl.errors import PrefrlError
 from prefrl.segment_bytes import decode_segment, encode_segment
 from prefrl.segments import Segment
-from prefrl.store_format import APPLICATION_ID, BUSY_SECONDS, SCHEMA, UPGRADES, VERSION, explain
+from prefrl.store_file import StoreFile
 
 # What a labeler may be shown: nothing that this labeler has answered, and nothing that enough others have answered or
 # are answering. What was taken back comes again to the one who took it back. Nobody is named NULL.
@@ -40,62 +38,6 @@ _FREE = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One row of the log of answers. A later answer of the same labeler to the same query supersedes it.
-
-    A row that is `withdrawn` is no answer: it takes back what its labeler answered before. With neither `mu` nor
-    `ranks` an answer is "cannot tell".
-    """
-
-    query_id: str
-    option_ids: tuple[str, ...]  # [K]
-    mu: tuple[float, ...] | None  # [K], in the order of `option_ids`
-    labeler: str
-    answered_at: str  # UTC, ISO 8601
-    provenance: Mapping[str, Any]  # whatever the labeler found worth keeping
-    withdrawn: bool = False
-    ranks: tuple[int, ...] | None = None  # [K], in the order of `option_ids`: 0 is best, equal places are ties
-
-    @property
-    def judgment(self) -> Judgment:
-        """The answer as it was given."""
-        return self.mu if self.ranks is None else Ranking(self.ranks)
-
-    @property
-    def id(self) -> str:
-        """32 hexadecimal digits that name the content: the same row in two stores is one answer."""
-        order = sorted(self.option_ids)
-        said = reordered(self.judgment, self.option_ids, order)
-        values = list(said.ranks) if isinstance(said, Ranking) else None if said is None else list(said)
-        kind = "ranks" if isinstance(said, Ranking) else "mu"
-        given = (order, kind, values, self.labeler, self.answered_at, dict(self.provenance), self.withdrawn)
-        return hashlib.blake2b(json.dumps(given, sort_keys=True).encode(), digest_size=16).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A question asked to see how careful a labeler is. It is no answer, so it never trains anything."""
-
-    name: str  # of the showing
-    kind: Literal["repeat", "catch"]  # a question this labeler has answered before; one segment as both options
-    shown: tuple[str, ...]  # [K]  segment ids from left to right
-    judgment: Judgment  # in the order of `shown`
-    labeler: str
-    answered_at: str
-    provenance: Mapping[str, Any]
-    withdrawn: bool = False
-
-
-def standing(log: Iterable[Answer]) -> list[Answer]:
-    """The newest answer of each labeler to each query in a log that has the oldest first, without withdrawn ones."""
-    newest: dict[tuple[str, str], Answer] = {}
-    for answer in log:
-        newest.pop((answer.query_id, answer.labeler), None)  # so that the order stays that of the log
-        newest[answer.query_id, answer.labeler] = answer
-    return [answer for answer in newest.values() if not answer.withdrawn]
-
-
 class PreferenceStore:
     """One SQLite file, opened or created. Several processes may hold it at once; each opens its own.
 
@@ -106,75 +48,17 @@ class PreferenceStore:
     def __init__(self, path: Path, *, pairs: bool = False) -> None:
         """`pairs`: rankings are compared as all their pairs (InstructGPT, section 3.5), not as nested choices."""
         self.path, self._pairs = path, pairs
-        if sqlite3.sqlite_version_info < (3, 37):
-            raise PrefrlError(f"SQLite {sqlite3.sqlite_version} is too old for {path}: prefrl needs 3.37 or newer")
-        if not path.parent.is_dir():
-            raise PrefrlError(f"no folder {path.parent} to keep {path.name} in; create it first")
-        # SQLite would open a read-only file, refuse only the first answer, and leave read-only companions behind.
-        for needed in (path.parent, path):
-            if needed.exists() and not os.access(needed, os.W_OK):
-                raise PrefrlError(
-                    f"cannot write {needed}; make the file and its folder writable, or choose another path"
-                )
+        self._file = StoreFile(path)
         # What never changes once stored is kept in memory, so that a round reads only what is new.
         self._options: dict[int, tuple[str, ...]] = {}  # query -> segment ids
         self._segments: dict[str, Segment] = {}  # of comparisons only, and without views
         self._comparisons: dict[int, list[Comparison]] = {}  # query -> what its standing answers say
         self._answers_seen = 0
         self._beat: tuple[str, float] | None = None  # what the trainer said last, and when
-        with self._explained():
-            self._db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-            try:
-                self._open()
-            except BaseException:
-                self._db.close()
-                raise
-
-    def _open(self) -> None:
-        self._db.execute("PRAGMA synchronous = FULL")
-        self._db.execute("PRAGMA foreign_keys = ON")
-        if self._pragma("application_id") == 0 and not self._db.execute("SELECT 1 FROM sqlite_schema").fetchone():
-            self._retried("PRAGMA journal_mode = WAL")
-            self._db.executescript(SCHEMA)
-        if self._pragma("application_id") != APPLICATION_ID:
-            raise PrefrlError(f"{self.path} is a database of another program; choose another path")
-        if self._pragma("user_version") in UPGRADES:
-            self._upgrade()
-        if (version := self._pragma("user_version")) != VERSION:
-            raise PrefrlError(
-                f"{self.path} has format {version}, this prefrl reads format {VERSION}; "
-                f"use the prefrl that wrote it, or choose another path"
-            )
-        if (fault := self._pragma("quick_check")) != "ok":
-            raise PrefrlError(f"{self.path} is damaged ({fault}); restore a copy of it")
-
-    def _upgrade(self) -> None:
-        """Bring an older file to this format, once: another process may be doing the same."""
-        with self._writing() as db:
-            while (version := self._pragma("user_version")) in UPGRADES:
-                for statement in UPGRADES[version]:
-                    db.execute(statement)
-                db.execute(f"PRAGMA user_version = {version + 1}")
-
-    def _pragma(self, name: str) -> Any:
-        return self._db.execute(f"PRAGMA {name}").fetchone()[0]
-
-    def _retried(self, statement: str) -> None:
-        """SQLite does not wait by itself when two processes change the journal mode of a new file at once."""
-        deadline = time.monotonic() + BUSY_SECONDS
-        while True:
-            try:
-                self._db.execute(statement)
-                return
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.01)
 
     def close(self) -> None:
         """Close the file. Nothing depends on it: a killed process loses no acknowledged answer."""
-        with self._explained():
-            self._db.close()
+        self._file.close()
 
     def __enter__(self) -> "PreferenceStore":
         return self
@@ -189,7 +73,7 @@ class PreferenceStore:
     def ask(self, queries: Iterable[Query]) -> int:
         """Store queries in one transaction and return how many were new; the order of options makes no new query."""
         new, now = 0, _now()
-        with self._writing() as db:
+        with self._file.writing() as db:
             for query in queries:
                 row = db.execute(
                     "INSERT INTO queries (id, asked_at) VALUES (?, ?) ON CONFLICT (id) DO NOTHING RETURNING sequence",
@@ -207,8 +91,8 @@ class PreferenceStore:
     @property
     def asked(self) -> int:
         """How many queries were asked."""
-        with self._explained():
-            return int(self._db.execute("SELECT count(*) FROM queries").fetchone()[0])
+        with self._file.reading() as db:
+            return int(db.execute("SELECT count(*) FROM queries").fetchone()[0])
 
     # What the trainer does
 
@@ -217,28 +101,28 @@ class PreferenceStore:
         now = time.monotonic()
         if self._beat is not None and self._beat[0] == doing and now - self._beat[1] < every:
             return
-        with self._writing() as db:
+        with self._file.writing() as db:
             db.execute("INSERT OR REPLACE INTO trainer VALUES (1, ?, ?)", (doing, time.time()))
         self._beat = doing, now
 
     def trainer(self) -> tuple[str, float] | None:
         """What the trainer said that it does, and how many seconds ago; None if it never said anything."""
-        with self._explained():
-            row = self._db.execute("SELECT doing, at FROM trainer").fetchone()
+        with self._file.reading() as db:
+            row = db.execute("SELECT doing, at FROM trainer").fetchone()
         return None if row is None else (row[0], max(0.0, time.time() - row[1]))
 
     @property
     def newest_asked_at(self) -> str | None:
         """When the newest query was asked (UTC, ISO 8601); None if there is none."""
-        with self._explained():
-            row = self._db.execute("SELECT asked_at FROM queries ORDER BY sequence DESC LIMIT 1").fetchone()
+        with self._file.reading() as db:
+            row = db.execute("SELECT asked_at FROM queries ORDER BY sequence DESC LIMIT 1").fetchone()
         return None if row is None else str(row[0])
 
     # Labeling
 
     def pending(self, limit: int | None = None) -> list[Query]:
         """Queries without a standing answer that nobody has leased, the oldest first, with the views to show them."""
-        with self._reading() as db:
+        with self._file.reading() as db:
             return self._free(db, None, 1, limit)
 
     def lease(self, labeler: str, limit: int, *, seconds: float = 120.0, overlap: int = 1) -> list[Query]:
@@ -247,7 +131,7 @@ class PreferenceStore:
         Those that the same labeler holds already come again, renewed. An expired lease is free. A query is for
         `overlap` labelers: those with the fewest answers come first.
         """
-        with self._writing() as db, self._reading():
+        with self._file.writing() as db, self._file.reading():
             taken = self._free(db, labeler, overlap, limit)
             db.executemany(
                 "INSERT INTO leases SELECT sequence, ?, ? FROM queries WHERE id = ? "
@@ -258,7 +142,7 @@ class PreferenceStore:
 
     def release(self, labeler: str) -> None:
         """Give back all that a labeler has leased."""
-        with self._writing() as db:
+        with self._file.writing() as db:
             db.execute("DELETE FROM leases WHERE labeler = ?", (labeler,))
 
     def _free(self, db: sqlite3.Connection, labeler: str | None, overlap: int, limit: int | None) -> list[Query]:
@@ -301,7 +185,7 @@ class PreferenceStore:
         for query, judgment in pairs:
             check_judgment(judgment, len(query.options))
         each = [provenance or {}] * len(pairs) if isinstance(provenance, Mapping | None) else provenance
-        with self._writing() as db:
+        with self._file.writing() as db:
             now = self._clock()
             for (query, judgment), how in zip(pairs, each, strict=True):
                 # The same query may come with its options in another order than the stored one.
@@ -329,7 +213,7 @@ class PreferenceStore:
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 row[0],
-                *_columns(reordered(judgment, option_ids, self._option_ids(row[0]))),
+                *judgment_columns(reordered(judgment, option_ids, self._option_ids(row[0]))),
                 labeler,
                 answered_at,
                 json.dumps(dict(provenance)),
@@ -341,7 +225,7 @@ class PreferenceStore:
 
     def _clock(self) -> str:
         """Now, but never before the newest answer: a computer's clock may be set back."""
-        (newest,) = self._db.execute("SELECT max(answered_at) FROM answers").fetchone()
+        (newest,) = self._file.db.execute("SELECT max(answered_at) FROM answers").fetchone()
         return max(_now(), newest or "")
 
     def withdraw(
@@ -357,7 +241,7 @@ class PreferenceStore:
         It is a row of its own in the log, which keeps the answer that was taken back; nothing older comes to count
         again. On the disk when this returns. False, and nothing is done, where no answer of this labeler stands.
         """
-        with self._writing() as db:
+        with self._file.writing() as db:
             row = db.execute(
                 "SELECT queries.sequence FROM queries JOIN standing ON standing.query = queries.sequence "
                 "WHERE queries.id = ? AND labeler = ?",
@@ -387,12 +271,12 @@ class PreferenceStore:
         """Keep what a labeler said to a check, beside the answers; a later one of the same name counts instead."""
         check_judgment(judgment, len(shown))
         ids = json.dumps([segment.id for segment in shown])
-        with self._writing() as db:
+        with self._file.writing() as db:
             db.execute(
                 "INSERT INTO checks (name, kind, shown, mu, ranks, labeler, answered_at, provenance, withdrawn) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    *(name, kind, ids, *_columns(judgment), labeler, self._clock()),
+                    *(name, kind, ids, *judgment_columns(judgment), labeler, self._clock()),
                     *(json.dumps(dict(provenance or {})), int(withdrawn)),
                 ),
             )
@@ -407,7 +291,7 @@ class PreferenceStore:
         The order does not depend on who answered what when, so a fit can be repeated. Segments come without views.
         Each call reads only what is new since the last one, also what other processes wrote.
         """
-        with self._reading() as db:
+        with self._file.reading() as db:
             rows = db.execute(
                 "SELECT sequence, query FROM answers WHERE sequence > ? ORDER BY sequence", (self._answers_seen,)
             ).fetchall()
@@ -415,7 +299,7 @@ class PreferenceStore:
                 said = db.execute(
                     "SELECT mu, ranks, provenance FROM standing WHERE query = ? ORDER BY labeler", (query,)
                 ).fetchall()
-                judgments = [_judgment(mu, ranks) for mu, ranks, _ in said]
+                judgments = [judgment_of(mu, ranks) for mu, ranks, _ in said]
                 told: dict[str, float] = {}
                 for _, _, how in said:
                     told |= dict(json.loads(how).get("returns", {}))
@@ -433,7 +317,7 @@ class PreferenceStore:
 
     def answers(self) -> list[Answer]:
         """The whole log, the oldest answer first, superseded ones included."""
-        with self._reading() as db:
+        with self._file.reading() as db:
             rows = db.execute(
                 "SELECT queries.sequence, queries.id, mu, ranks, labeler, answered_at, provenance, withdrawn "
                 "FROM answers JOIN queries ON queries.sequence = answers.query ORDER BY answered_at, answers.sequence"
@@ -454,14 +338,14 @@ class PreferenceStore:
 
     def checks(self) -> list[Check]:
         """What labelers said to checks, the oldest first, without those that were taken back or given anew."""
-        with self._reading() as db:
+        with self._file.reading() as db:
             rows = db.execute(
                 "SELECT name, kind, shown, mu, ranks, labeler, answered_at, provenance, withdrawn "
                 "FROM checks ORDER BY answered_at, sequence"
             ).fetchall()
             newest = {
                 name: Check(
-                    *(name, kind, tuple(json.loads(shown)), _judgment(mu, ranks), labeler, answered_at),
+                    *(name, kind, tuple(json.loads(shown)), judgment_of(mu, ranks), labeler, answered_at),
                     *(json.loads(provenance), bool(withdrawn)),
                 )
                 for name, kind, shown, mu, ranks, labeler, answered_at, provenance, withdrawn in rows
@@ -470,22 +354,22 @@ class PreferenceStore:
 
     def __len__(self) -> int:
         """How many queries have an answer, "cannot tell" included and withdrawn ones not."""
-        with self._explained():
-            return int(self._db.execute("SELECT count(DISTINCT query) FROM standing").fetchone()[0])
+        with self._file.reading() as db:
+            return int(db.execute("SELECT count(DISTINCT query) FROM standing").fetchone()[0])
 
     def has_query(self, query_id: str) -> bool:
         """Whether a query was asked."""
-        with self._explained():
-            return self._db.execute("SELECT 1 FROM queries WHERE id = ?", (query_id,)).fetchone() is not None
+        with self._file.reading() as db:
+            return db.execute("SELECT 1 FROM queries WHERE id = ?", (query_id,)).fetchone() is not None
 
     def segment_ids(self) -> list[str]:
         """All segments that were asked about."""
-        with self._explained():
-            return [segment_id for (segment_id,) in self._db.execute("SELECT id FROM segments ORDER BY id")]
+        with self._file.reading() as db:
+            return [segment_id for (segment_id,) in db.execute("SELECT id FROM segments ORDER BY id")]
 
     def query(self, query_id: str) -> Query:
         """A query with its views, as it was asked. Raises PrefrlError if it was not."""
-        with self._reading() as db:
+        with self._file.reading() as db:
             row = db.execute("SELECT sequence FROM queries WHERE id = ?", (query_id,)).fetchone()
             if row is None:
                 raise PrefrlError(f"no query {query_id} in {self.path}")
@@ -493,7 +377,7 @@ class PreferenceStore:
 
     def segment(self, segment_id: str) -> Segment:
         """A stored segment with its view. Raises PrefrlError if there is none, or if its content is not what it was."""
-        with self._reading() as db:
+        with self._file.reading() as db:
             row = db.execute("SELECT content, view FROM segments WHERE id = ?", (segment_id,)).fetchone()
             if row is None:
                 raise PrefrlError(f"no segment {segment_id} in {self.path}")
@@ -501,13 +385,13 @@ class PreferenceStore:
 
     def _bare_segment(self, segment_id: str) -> Segment:
         if segment_id not in self._segments:
-            row = self._db.execute("SELECT content FROM segments WHERE id = ?", (segment_id,)).fetchone()
+            row = self._file.db.execute("SELECT content FROM segments WHERE id = ?", (segment_id,)).fetchone()
             self._segments[segment_id] = decode_segment(segment_id, *row)
         return self._segments[segment_id]
 
     def _option_ids(self, query: int) -> tuple[str, ...]:
         if query not in self._options:
-            rows = self._db.execute("SELECT segment FROM options WHERE query = ? ORDER BY place", (query,))
+            rows = self._file.db.execute("SELECT segment FROM options WHERE query = ? ORDER BY place", (query,))
             self._options[query] = tuple(segment_id for (segment_id,) in rows)
         return self._options[query]
 
@@ -522,14 +406,14 @@ class PreferenceStore:
         """
         if other.path.resolve() == self.path.resolve():
             raise PrefrlError(f"{self.path} cannot be merged with itself; name another store")
-        with other._reading() as source:
+        with other._file.reading() as source:
             rows = source.execute("SELECT sequence, id, asked_at FROM queries ORDER BY sequence").fetchall()
             if most is not None:
                 answered = {query for (query,) in source.execute("SELECT DISTINCT query FROM standing")}
                 rows = [row for row in rows if row[0] in answered][:most]
         wanted = {query_id for _, query_id, _ in rows}
         answers = [answer for answer in other.answers() if answer.query_id in wanted]
-        with self._writing() as db, self._reading():
+        with self._file.writing() as db, self._file.reading():
             new = sum(self._take(db, other, *row) for row in rows)
             given = self._add(db, answers)
             checks = 0 if most is not None else self._add_checks(db, other)
@@ -551,7 +435,7 @@ class PreferenceStore:
 
     def add_answers(self, answers: Iterable[Answer]) -> int:
         """Append answers given elsewhere to queries of this store, all or none; returns how many were new."""
-        with self._writing() as db, self._reading():
+        with self._file.writing() as db, self._file.reading():
             return self._add(db, answers)
 
     def _add(self, db: sqlite3.Connection, answers: Iterable[Answer]) -> int:
@@ -566,58 +450,11 @@ class PreferenceStore:
     def _add_checks(self, db: sqlite3.Connection, other: "PreferenceStore") -> int:
         columns = "name, kind, shown, mu, ranks, labeler, answered_at, provenance, withdrawn"
         known = set(db.execute(f"SELECT {columns} FROM checks"))
-        with other._reading() as source:
+        with other._file.reading() as source:
             new = [row for row in source.execute(f"SELECT {columns} FROM checks") if row not in known]
         db.executemany(f"INSERT INTO checks ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", new)
         return len(new)
 
-    # Errors
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing, with the write lock held from the start."""
-        with self._explained():
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        """SQLite checks its own structure, not what we keep in it."""
-        with self._explained():
-            try:
-                yield self._db
-            except (ValueError, TypeError, KeyError, RecursionError) as error:
-                raise PrefrlError(f"{self.path} is damaged ({error}); restore a copy of it") from error
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise PrefrlError(explain(error, self.path)) from error
-        except UnicodeDecodeError as error:  # SQLite quotes a damaged schema, and Python cannot read the quotation
-            raise PrefrlError(f"{self.path} is damaged ({error}); restore a copy of it") from error
-
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _columns(judgment: Judgment) -> tuple[str | None, str | None]:
-    """A judgment as the columns mu and ranks."""
-    if isinstance(judgment, Ranking):
-        return None, json.dumps(judgment.ranks)
-    return None if judgment is None else json.dumps([float(weight) for weight in judgment]), None
-
-
-def _judgment(mu: str | None, ranks: str | None) -> Judgment:
-    """The judgment in the columns mu and ranks."""
-    if ranks is not None:
-        return Ranking(tuple(json.loads(ranks)))
-    return None if mu is None else tuple(json.loads(mu))

@@ -77,8 +77,8 @@ def kill_often(path: Path, *, kills: int, seed: int = 0) -> Found:
             with PreferenceStore(path) as store:
                 # The last one may lack only its acknowledgement.
                 lost += len(store) not in (acknowledged, acknowledged + 1)
-                damaged += store._pragma("integrity_check") != "ok"
-                until = [row[0] for row in store._db.execute("SELECT until FROM leases")]
+                damaged += store._file._pragma("integrity_check") != "ok"
+                until = [row[0] for row in store._file.db.execute("SELECT until FROM leases")]
                 stuck += sum(at > time.time() + LEASE_SECONDS for at in until)
         person.stdin.close()
     return Found(done, acknowledged, lost, damaged, stuck)

@@ -21,7 +21,8 @@ import pytest
 from prefrl.commands import main
 from prefrl.commands.train import Train
 from prefrl.runs import Run
-from prefrl.store import VERSION, PreferenceStore
+from prefrl.store import PreferenceStore
+from prefrl.store_format import VERSION
 
 PREFRL = [sys.executable, "-c", "import sys; from prefrl.commands import main; sys.exit(main())"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}

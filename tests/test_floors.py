@@ -14,10 +14,10 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = {"prefrl": ROOT, "prefrl_envs": ROOT / "envs", "prefrl_labeling": ROOT / "labeling_ui"}
 
 FLOORS = {
-    0: ["errors", "stacks", "segments", "comparisons", "choice", "acquisition"],
+    0: ["errors", "stacks", "segments", "comparisons", "answers", "choice", "acquisition"],
     1: [
         *("ensemble", "files", "fitting", "labelers", "measuring", "processor", "provenance", "schedule"),
-        *("segment_bytes", "state_files", "store", "store_format"),
+        *("segment_bytes", "state_files", "store", "store_file", "store_format"),
     ],
     2: ["loop", "runs"],
     3: ["control", "text"],
@@ -27,12 +27,14 @@ FLOORS = {
 FLOOR = {f"prefrl.{name}": floor for floor, names in FLOORS.items() for name in names} | {"prefrl_labeling": 3}
 APART = {"prefrl.control", "prefrl.text", "prefrl_labeling"}  # the adapters: never import each other
 PLAIN = {  # standard library and numpy
+    "prefrl.answers",
     "prefrl.errors",
     "prefrl.files",
     "prefrl.provenance",
     "prefrl.schedule",
     "prefrl.segment_bytes",
     "prefrl.store",
+    "prefrl.store_file",
     "prefrl.store_format",
 }
 LIBRARIES = {"numpy", "torch", "safetensors"}  # all that floors 0 to 2 may use

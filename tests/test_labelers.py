@@ -241,7 +241,7 @@ def test_exact_provenance_is_plain_json(store: PreferenceStore) -> None:
     store.ask(pairs(1, first=1.0, second=3.0))
     Oracle(seed=0).attend(store)
     assert store.answers()[0].provenance["beta"] == "inf"
-    assert "Infinity" not in str(store._db.execute("SELECT provenance FROM answers").fetchone())
+    assert "Infinity" not in str(store._file.db.execute("SELECT provenance FROM answers").fetchone())
 
 
 def test_segments_without_true_reward_are_refused(store: PreferenceStore) -> None:

@@ -120,7 +120,7 @@ def test_a_store_of_another_version_and_a_keymap_clash_end_with_2_before_a_windo
     assert main(["label", str(run), "--keymap", str(run / "keys.toml")]) == 2
     assert "the key 's' is given to both tie and skip" in capsys.readouterr().err
     with PreferenceStore(run / "preferences.db") as store:
-        store._db.execute("PRAGMA user_version = 9")
+        store._file.db.execute("PRAGMA user_version = 9")
     assert main(["label", str(run)]) == 2
     assert "has format 9, this prefrl reads format 3" in capsys.readouterr().err
 
@@ -148,8 +148,8 @@ def test_a_disk_that_fills_up_while_answering_ends_with_2_and_keeps_what_was_ans
         seen.add(screen.trouble)
         if screen.options is not None:
             if opened[0].given == 1:  # no page more than there are
-                pages = opened[0].store._pragma("page_count")
-                opened[0].store._db.execute(f"PRAGMA max_page_count = {pages}")
+                pages = opened[0].store._file._pragma("page_count")
+                opened[0].store._file.db.execute(f"PRAGMA max_page_count = {pages}")
                 opened[0].notes[opened[0].current.query.id] = "long " * 5000
             key = pygame.K_ESCAPE if screen.trouble else pygame.K_RIGHT
             pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=key, mod=0, unicode=""))
@@ -166,7 +166,7 @@ def test_a_disk_that_fills_up_while_answering_ends_with_2_and_keeps_what_was_ans
     assert said.removeprefix("prefrl: ").strip() in seen
     with PreferenceStore(run / "preferences.db") as store:
         assert len(store) == len(store.answers()) == 1
-        assert store._pragma("integrity_check") == "ok"
+        assert store._file._pragma("integrity_check") == "ok"
 
 
 def test_what_the_trainer_does_is_said(run: Path) -> None:
@@ -178,7 +178,7 @@ def test_what_the_trainer_does_is_said(run: Path) -> None:
         store.beat("stopped")
         assert describe_trainer(store, folder=run)[1] == f"To go on with it: prefrl resume {run}"
         store.beat("learning")
-        store._db.execute("UPDATE trainer SET at = at - 600")
+        store._file.db.execute("UPDATE trainer SET at = at - 600")
         assert describe_trainer(store, folder=run)[0] == "no sign of the trainer for 10 minutes"
 
 

@@ -247,11 +247,11 @@ def test_a_store_that_cannot_be_written_keeps_the_pair(store: PreferenceStore) -
     session.visible()
     clock.now += 1
     current = session.current
-    store._db.execute("PRAGMA query_only = ON")
+    store._file.db.execute("PRAGMA query_only = ON")
     with pytest.raises(PrefrlError, match="cannot write"):
         session.answer(Action.TIE, SEEN)
     assert session.current is current
-    store._db.execute("PRAGMA query_only = OFF")
+    store._file.db.execute("PRAGMA query_only = OFF")
     assert session.answer(Action.TIE, SEEN)
     assert len(store) == 1
 

@@ -333,18 +333,18 @@ def test_it_waits_with_a_reason_and_goes_on_when_asked(desk: Desk, tmp_path: Pat
 def test_a_store_that_cannot_be_written_is_said_and_ends_with_the_reason(desk: Desk, store: PreferenceStore) -> None:
     def script() -> Script:
         seen = yield from pair()
-        store._db.execute("PRAGMA query_only = ON")
+        store._file.db.execute("PRAGMA query_only = ON")
         press("left")
         seen = yield from looks()
         assert "cannot write" in seen.trouble
-        store._db.execute("PRAGMA query_only = OFF")
+        store._file.db.execute("PRAGMA query_only = OFF")
         press("left")
         seen = yield from pair(seen)
         assert (seen.trouble, seen.answered) == ("", 1)
-        store._db.execute("PRAGMA query_only = ON")
+        store._file.db.execute("PRAGMA query_only = ON")
         press("left")
         yield from looks()
-        store._db.execute("PRAGMA query_only = OFF")
+        store._file.db.execute("PRAGMA query_only = OFF")
 
     with pytest.raises(PrefrlError, match="cannot write"):
         desk.work(store, script())

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from prefrl.answers import Answer, Check
 from prefrl.commands.labels import Labels, agreement, seconds_per_answer
 from prefrl.commands.quality import (
     agreement_between,
@@ -22,7 +23,7 @@ from prefrl.commands.quality import (
 from prefrl.comparisons import Judgment, Query, Ranking
 from prefrl.errors import PrefrlError
 from prefrl.segments import Segment, Text
-from prefrl.store import Answer, Check, PreferenceStore
+from prefrl.store import PreferenceStore
 
 
 def segment(value: float, reward: float | None) -> Segment:

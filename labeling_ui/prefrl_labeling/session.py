@@ -11,10 +11,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from prefrl.answers import Answer, standing
 from prefrl.comparisons import Judgment, Query, Ranking, reordered
 from prefrl.errors import PrefrlError
 from prefrl.segments import Segment
-from prefrl.store import Answer, PreferenceStore, standing
+from prefrl.store import PreferenceStore
 from prefrl_labeling.keymap import Action
 from prefrl_labeling.playback import Playback
 

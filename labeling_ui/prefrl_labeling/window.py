@@ -10,10 +10,11 @@ from datetime import datetime
 
 import pygame
 
+from prefrl.answers import Answer
 from prefrl.comparisons import Judgment, Ranking, reordered
 from prefrl.errors import PrefrlError
 from prefrl.segments import Text
-from prefrl.store import Answer, PreferenceStore
+from prefrl.store import PreferenceStore
 from prefrl_labeling import typography
 from prefrl_labeling.ahead import Ahead
 from prefrl_labeling.contents import Content, Draw, Film

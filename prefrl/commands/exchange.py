@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from prefrl.errors import PrefrlError
 
 if TYPE_CHECKING:
-    from prefrl.store import Answer, PreferenceStore
+    from prefrl.answers import Answer
+    from prefrl.store import PreferenceStore
 
 _UNKNOWN = "1970-01-01T00:00:00.000+00:00"  # when an answer was given that does not say so: any other is newer
 
@@ -70,8 +71,8 @@ def read_answers(path: Path, store: PreferenceStore, *, name: str) -> tuple[int,
 
 
 def _answer(entry: dict[str, Any], name: str) -> Answer:
+    from prefrl.answers import Answer
     from prefrl.comparisons import check_judgment, query_id
-    from prefrl.store import Answer
 
     ids = tuple(map(str, entry["options"]))
     mu, ranks = entry.get("mu"), entry.get("ranks")

@@ -81,8 +81,9 @@ class Label:
             import prefrl_labeling.window as window
         except ImportError as error:
             raise PrefrlError(f"the labeling window needs pygame-ce ({error}): pip install 'prefrl[label]'") from error
+        from prefrl.answers import standing
         from prefrl.commands.guides import guide_of
-        from prefrl.store import PreferenceStore, standing
+        from prefrl.store import PreferenceStore
         from prefrl_labeling.keymap import default_keymap, read_keymap
         from prefrl_labeling.screens import check_screen
 

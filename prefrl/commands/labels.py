@@ -20,7 +20,8 @@ from prefrl.commands.statistics import wilson95
 from prefrl.errors import PrefrlError
 
 if TYPE_CHECKING:
-    from prefrl.store import Answer, PreferenceStore
+    from prefrl.answers import Answer
+    from prefrl.store import PreferenceStore
 
 PAUSE_SECONDS = 300.0  # a longer silence between two answers of one labeler is a break, not slow work
 
@@ -82,7 +83,7 @@ def find_store(path: Path) -> Path:
 
 def standing_of(log: list[Answer]) -> list[Answer]:
     """The newest answer of each labeler to each query."""
-    from prefrl.store import standing
+    from prefrl.answers import standing
 
     return standing(log)
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from prefrl.commands.statistics import wilson95
 
 if TYPE_CHECKING:
+    from prefrl.answers import Answer, Check
     from prefrl.comparisons import Judgment
-    from prefrl.store import Answer, Check
 
 FAST_SECONDS = 0.7  # nobody has seen two clips and chosen in less
 FAST_SHARE = 0.6  # of the longer clip, as it was played, that must have been seen
