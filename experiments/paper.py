@@ -1,9 +1,10 @@
-"""Figures 2 and 5 of Christiano et al. 2017, and what goes beyond: tables and plots from whatever results there are.
+"""Christiano et al. 2017, figures 2 and 5, new behaviors, and what goes beyond: tables and plots of what has been run.
 
 prefrl sweep experiments/figure2.toml   # eight tasks x true reward, 350, 700, 1,400 comparisons
 prefrl sweep experiments/figure5.toml   # ablations; they are compared with figure2's runs
 prefrl sweep experiments/beyond.toml    # acquisition, label errors, labels up front
 prefrl sweep experiments/v5.toml        # Gymnasium's own tasks, beside the only public numbers on them
+prefrl sweep experiments/behaviors.toml # backflip and one leg, of which no reward was known
 python experiments/paper.py             # experiments/results/figure2.md, figure2.png, ..., trust.md, predicted.png
 """
 
@@ -14,8 +15,8 @@ from typing import Any
 
 import numpy as np
 from curves import plot, predicted
-from studies import NAMES, WHOLE, Study, studies
-from sweeping import RESULTS, commits, shown
+from studies import NAMES, WHOLE, Results, Study, studies
+from sweeping import RESULTS, commits, grid, load, shown
 
 from prefrl.commands.statistics import interquartile_mean, stratified_bootstrap
 from prefrl.measuring import correlation
@@ -180,6 +181,27 @@ def effects(study: Study, whole: Study, name: str) -> str:
     )
 
 
+def behaviors(results: Results) -> str:
+    """Markdown: the script's score of each behavior, in the mean and by seed."""
+    lines = ["| behavior | comparisons | steps | random | score | by seed | n |", "| --- |" + " ---: |" * 6]
+    sweep = grid("behaviors")
+    for task in sweep.tasks:
+        runs = [results[row.name]["summary"] for row in sweep.rows if row.task == task and row.name in results]
+        scores = [run["true_return"] for run in runs]
+        random = statistics.fmean(run["random_return"] for run in runs)
+        lines.append(
+            f"| {task} | {runs[0]['labels']} | {runs[0]['steps']:,} | {random:,.0f} | {shown(scores, 0)} | "
+            f"{', '.join(f'{score:,.0f}' for score in scores)} | {len(runs)} |"
+        )
+    lines += [
+        "",
+        "Means of 20 fresh episodes of the final policy, acting deterministically; ± is half the 95 % t-interval over "
+        f"seeds {', '.join(map(str, sweep.seeds))}. Commits {commits(results)}; made by `prefrl sweep "
+        "experiments/behaviors.toml` and `python experiments/paper.py`.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def trust(study: Study) -> str:
     """Markdown: how far the reward of each task can be trusted, and whether that tells how well the policy will do."""
     settings = sorted((s for s in study.grid.settings if s != "true"), key=float)
@@ -281,6 +303,8 @@ def tables(found: Mapping[str, Study]) -> dict[str, str]:
         made["trust"] = trust(whole)
     if "v5" in found:
         made["v5"] = early_ends(found["v5"])
+    if learned := load("behaviors"):
+        made["behaviors"] = behaviors(learned)
     return made | {n: effects(s, whole, n) for n, s in found.items() if n not in ("figure2", "v5") and s.results}
 
 

@@ -60,7 +60,8 @@ def sheet(folder: Path, wanted: Sheet) -> np.ndarray:
 def animate(folder: Path, first: int, out: Path) -> None:
     """What comes after a step of one episode, at the speed at which it happens, as a GIF that begins again."""
     shown = list(islice(moments(folder, SIZE, first, None), round(SECONDS * FPS)))
-    pictures = [Image.fromarray(picture).quantize(SHADES) for picture, _ in shown]
+    method = Image.Quantize.MAXCOVERAGE  # median cut spends its shades on the sky, and all bodies come out brown
+    pictures = [Image.fromarray(picture).quantize(SHADES, method) for picture, _ in shown]
     times = np.array([time for _, time in shown])
     apart = round(1000 * float(np.diff(times).mean()))  # milliseconds
     pictures[0].save(out, save_all=True, append_images=pictures[1:], duration=apart, loop=0, optimize=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from sweeping import RESULTS, ROOT
 
 README = ROOT / "README.md"
-PAPER = ("figure2", "trust", "figure5", "beyond", "v5")  # made by paper.py, as far as their runs are there
+PAPER = ("figure2", "trust", "figure5", "beyond", "v5", "behaviors")  # made by paper.py, as far as their runs are there
 
 
 def benchmarks() -> str:
