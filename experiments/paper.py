@@ -187,6 +187,8 @@ def behaviors(results: Results) -> str:
     sweep = grid("behaviors")
     for task in sweep.tasks:
         runs = [results[row.name]["summary"] for row in sweep.rows if row.task == task and row.name in results]
+        if not runs:
+            continue
         scores = [run["true_return"] for run in runs]
         random = statistics.fmean(run["random_return"] for run in runs)
         lines.append(

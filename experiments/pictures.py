@@ -1,8 +1,8 @@
 """Pictures of learned behaviors for the README: moments of an episode side by side, and new behaviors in motion.
 
 python experiments/pictures.py cheetah runs/learning/cheetah-trpo-learned-0   # results/cheetah.png
-python experiments/pictures.py hopper-backflip runs/behaviors/hopper-backflip-0   # results/hopper-backflip.png, .gif
-python experiments/pictures.py cheetah-one-leg runs/behaviors/cheetah-one-leg-0
+python experiments/pictures.py hopper-backflip runs/behaviors/hopper-backflip-1   # results/hopper-backflip.png, .gif
+python experiments/pictures.py cheetah-one-leg runs/behaviors/cheetah-one-leg-1
 python experiments/pictures.py hopper-backflip FOLDER OUT.png [FIRST [EVERY]]   # other moments, to look at
 """
 
