@@ -12,6 +12,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from worlds import ensemble, learner, parameters, small, sum_of_obs
 
 from prefrl.control import algorithms
+from prefrl.control.algorithms import with_least_noise
 from prefrl.control.buffers import PaidReplayBuffer, range_pull
 from prefrl.control.clips import as_batch
 from prefrl.control.evaluation import evaluate
@@ -246,6 +247,29 @@ def test_trpo_s_advantages_carry_entropy_and_range(corridor: Task) -> None:
     normal = (first.advantages - first.advantages.mean()) / first.advantages.std()
     expected = normal - 0.1 / 2 * first.log_probs - 0.5 * pull  # the entropy is that of one of two dimensions
     assert np.abs(second.advantages - expected).max() < 0.02 * expected.std()
+
+
+def test_the_least_noise_is_a_share_of_half_the_range() -> None:
+    """In [-1, 1], [2, 6] and [0, inf): .2 of 1 is .2, .2 of 2 is .4, and without an end there is no least."""
+    low, high = torch.tensor([-1.0, 2.0, 0.0]), torch.tensor([1.0, 6.0, math.inf])
+    small, large = torch.tensor([0.1, 0.1, 0.1]).log(), torch.tensor([0.3, 0.5, 0.1]).log()
+    np.testing.assert_allclose(with_least_noise(small, low, high, 0.2).exp(), [0.2, 0.4, 0.1], rtol=1e-6)
+    np.testing.assert_array_equal(with_least_noise(large, low, high, 0.2), large)
+    np.testing.assert_array_equal(with_least_noise(small, low, high, 0.0), small)
+
+
+@pytest.mark.parametrize(("least", "stds"), [(0.4, [0.3, 0.8]), (0.0, [0.01, 0.01])])
+def test_a_policy_keeps_the_least_noise_at_every_step_it_learns_from(
+    corridor: Task, least: float, stds: list[float]
+) -> None:
+    """In [-1, .5] and [2, 6] .4 of the halves .75 and 2 is .3 and .8."""
+    trained = learner("trpo", corridor, least_noise=least, range_charge=0.0)
+    with torch.no_grad():
+        trained.model.policy.log_std.fill_(math.log(0.01))
+        trained.model.policy.action_net.bias.copy_(torch.tensor([0.0, 4.0]))
+    trained.learn(trained.config.num_envs * trained.config.rollout_steps, sum_of_obs)
+    actions = trained.model.rollout_buffer.actions.reshape(-1, 2)
+    np.testing.assert_allclose(actions.std(axis=0), stds, rtol=0.25)
 
 
 @pytest.mark.parametrize("algo", ALGOS)

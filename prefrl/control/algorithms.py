@@ -52,6 +52,9 @@ class LearnerConfig:
     there all actions are clipped to the same one, none is better than another, and a policy would stay."""
     initial_log_std: float = -0.5
     """Logarithm of the standard deviation of actions at first, where they are continuous."""
+    least_noise: float = 0.0
+    """Below what share of half their range the standard deviation of continuous actions never falls. Under a reward
+    that still changes a policy without noise does not find back to what it has lost."""
     varied_noise: float = 0.0
     """Before it learns, a policy acts half of the time with a share of its noise that is drawn from 0 to this one for
     about a clip at a time, where actions are continuous; 0: with all of its noise, always. What effort costs can be
@@ -75,7 +78,7 @@ def default_config(algo: Algorithm) -> LearnerConfig:
         # Environments begin together, so that a rollout shorter than an episode would teach the policy about one part
         # of it, and let it forget the others. The discount is shorter than the paper's .995: in short episodes that
         # one learns slowly.
-        return LearnerConfig(algo, num_envs=2, rollout_steps=1000, range_charge=0.3, varied_noise=2.0)
+        return LearnerConfig(algo, num_envs=2, rollout_steps=1000, range_charge=0.3, least_noise=0.2, varied_noise=2.0)
     if algo == "sac":
         return LearnerConfig(algo, batch_size=256, hidden=256, learning_rate=3e-4)
     return LearnerConfig(algo)
@@ -143,6 +146,15 @@ def build_model(
     assert isinstance(buffer, PaidRolloutBuffer)
     buffer.policy = model.policy if isinstance(model.policy, VectorPolicy) else None
     return model
+
+
+def with_least_noise(log_std: Tensor, low: Tensor, high: Tensor, least: float) -> Tensor:
+    """Logarithms of the standard deviations of actions in [low, high], none below `least` halves of that range: [n].
+
+    Where the range has no end there is no least.
+    """
+    half = (high - low) / 2
+    return torch.where(half.isfinite(), torch.maximum(log_std, (least * half).log()), log_std)
 
 
 def policy_settings(c: LearnerConfig) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
 from prefrl.choice import pairs_ordered_alike
-from prefrl.control.algorithms import LearnerConfig, build_model
+from prefrl.control.algorithms import LearnerConfig, VectorPolicy, build_model, with_least_noise
 from prefrl.control.buffers import PaidReplayBuffer
 from prefrl.control.clips import as_batch, clip, spans
 from prefrl.control.normalizing import RewardNormalizer, moments, set_moments
@@ -48,7 +48,7 @@ class ControlLearner:
         self._calls = 0  # of rollout and learn: what their generators derive from
         self._reward: RewardFn | None = None
         self._learning = False
-        self._check = _Check(check)
+        self._check = _Check(check, self._keep_noise)
         on_policy = config.algo != "sac"
         self.venv = task.vector(config.num_envs, normalize=on_policy)
         self._normalizer = RewardNormalizer(config.num_envs, config.gamma)
@@ -115,6 +115,14 @@ class ControlLearner:
         if isinstance(self.model, SAC):
             self._replay.add_record(record, self.model.policy.scale_action)
         return self._experience(rng, None)
+
+    def _keep_noise(self) -> None:
+        """What an update took too much of (`LearnerConfig.least_noise`) is back before the next step."""
+        policy, space = self.model.policy, self.venv.action_space
+        if self.config.least_noise and isinstance(policy, VectorPolicy) and isinstance(space, spaces.Box):
+            log_std = policy.log_std.data
+            low, high = (torch.from_numpy(bound).to(log_std) for bound in (space.low, space.high))
+            log_std.copy_(with_least_noise(log_std, low, high, self.config.least_noise))
 
     def _shares_of_noise(self, chance: np.random.Generator, n: int) -> np.ndarray:
         """[n] how much of its noise the policy keeps in each of n environments."""
@@ -214,11 +222,14 @@ class ControlLearner:
 
 
 class _Check(BaseCallback):
-    """Lets Stable-Baselines3's loop be interrupted at any step."""
+    """Lets Stable-Baselines3's loop be interrupted at any step, and the policy be mended before each rollout."""
 
-    def __init__(self, check: Callable[[], None]) -> None:
+    def __init__(self, check: Callable[[], None], before_rollout: Callable[[], None]) -> None:
         super().__init__()
-        self.check = check
+        self.check, self.before_rollout = check, before_rollout
+
+    def _on_rollout_start(self) -> None:
+        self.before_rollout()
 
     def _on_step(self) -> bool:
         self.check()
