@@ -1,9 +1,12 @@
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
+
+from prefrl.store import PreferenceStore
 
 # A property holds or not; how long an example takes depends on what else the machine does.
 settings.register_profile("prefrl", deadline=None)
@@ -26,3 +29,9 @@ def handlers() -> Iterator[None]:
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[PreferenceStore]:
+    with PreferenceStore(tmp_path / "store.sqlite") as opened:
+        yield opened

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from stores import numbers
 
 from prefrl.acquisition import disagreement, entropy, information_gain, uniform
 from prefrl.choice import choice_log_probs, choice_loss
@@ -29,10 +30,6 @@ from prefrl.segments import Segment, SegmentBatch
 def segment(number: float, *, context: float | None = None) -> Segment:
     given = np.zeros((0, 1)) if context is None else np.full((1, 1), context)
     return Segment(np.full((1, 1), number), np.zeros((1, 1)), given)
-
-
-def numbers(options: tuple[Segment, ...]) -> tuple[float, ...]:
-    return tuple(float(option.obs[0, 0]) for option in options)
 
 
 # Queries and comparisons

@@ -1,5 +1,5 @@
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,12 +38,6 @@ def segment(number: int, rewards: Sequence[float] | None) -> Segment:
 def pairs(n: int, *, first: float = 0.0, second: float = 0.0) -> list[Query]:
     """Queries of one-step segments that return `first` and `second`."""
     return [Query((segment(2 * i, [first]), segment(2 * i + 1, [second]))) for i in range(n)]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[PreferenceStore]:
-    with PreferenceStore(tmp_path / "store.sqlite") as opened:
-        yield opened
 
 
 def answered(oracle: Oracle, queries: Sequence[Query]) -> list[tuple[float, ...] | None]:
