@@ -36,15 +36,18 @@ def _reward(run: Mapping[str, Any]) -> str:
 
 
 def plot(runs: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """A panel a game: the mean score of the games that ended in a round, against steps."""
+    """A panel a game that has been run: the mean score of the games that ended in a round, against steps."""
     figure = Figure(layout="constrained")
-    for task, axis in panels(figure, grid("games").tasks):
-        for run in (run for run in runs.values() if run["config"]["task"] == task):
+    of = {task: [run for run in runs.values() if run["config"]["task"] == task] for task in grid("games").tasks}
+    played = [task for task, its in of.items() if its]
+    for task, axis in panels(figure, played):
+        for run in of[task]:
             learned = run["config"]["reward"] == "learned"
             draw(axis, [run], COLORS[1] if learned else DARK, "-" if learned else "--", label=_reward(run), band=False)
-        axis.set_ylabel("score while learning")
         axis.spines[["top", "right"]].set_visible(False)
-    figure.set_size_inches(5.4, 3.4)
+    figure.axes[0].set_ylabel("score while learning")
+    if len(played) == 1:
+        figure.set_size_inches(5.4, 3.4)
     return figure
 
 
