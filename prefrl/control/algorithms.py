@@ -149,12 +149,8 @@ def build_model(
 
 
 def with_least_noise(log_std: Tensor, low: Tensor, high: Tensor, least: float) -> Tensor:
-    """Logarithms of the standard deviations of actions in [low, high], none below `least` halves of that range: [n].
-
-    Where the range has no end there is no least.
-    """
-    half = (high - low) / 2
-    return torch.where(half.isfinite(), torch.maximum(log_std, (least * half).log()), log_std)
+    """Logarithms of the standard deviations of actions in [low, high], none below `least` halves of that range: [n]."""
+    return torch.maximum(log_std, (least * ((high - low) / 2)).log())
 
 
 def policy_settings(c: LearnerConfig) -> dict[str, Any]:
