@@ -55,7 +55,8 @@ def panels(figure: Figure, tasks: Sequence[str]) -> Iterator[tuple[str, Axes]]:
     for axis in axes[len(tasks) :]:
         axis.remove()
     named = {label: h for axis in figure.axes for h, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=8, frameon=False)
+    columns = -(-len(named) // -(-len(named) // 8))  # at most eight, and as many in each row
+    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=columns, frameon=False)
 
 
 def plot(study: Study, extra: Sequence[tuple[Study, str, str]], settings: Sequence[str]) -> Figure:
