@@ -78,7 +78,8 @@ def _watch(store: PreferenceStore, *, size: int, until: Callable[[Screen, float]
 def frames() -> dict[str, Any]:
     """Pictures a second with two moving clips of MuJoCo."""
     task = find_task("hopper", clip_seconds=1.5)
-    segments = ControlLearner(task, default_config("ppo"), seed=0, most_clips=2, check=lambda: None).rollout(4000)
+    learner = ControlLearner(task, default_config("ppo", task.longest), seed=0, most_clips=2, check=lambda: None)
+    segments = learner.rollout(4000)
     with (
         tempfile.TemporaryDirectory() as folder,
         PreferenceStore(Path(folder) / "preferences.db") as store,

@@ -53,7 +53,7 @@ OTHER = Text(
 def films(n: int) -> list[Film]:
     """Clips of a hopper that acts at random."""
     task = find_task("hopper", clip_seconds=1.5)
-    learner = ControlLearner(task, default_config("ppo"), seed=3, most_clips=1000, check=lambda: None)
+    learner = ControlLearner(task, default_config("ppo", task.longest), seed=3, most_clips=1000, check=lambda: None)
     draw = DrawStates(480, "software")
     made = []
     for segment in learner.rollout(8000).segments[:n]:

@@ -12,7 +12,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from worlds import ensemble, learner, parameters, small, sum_of_obs
 
 from prefrl.control import algorithms
-from prefrl.control.algorithms import with_least_noise
+from prefrl.control.algorithms import default_config, discount, with_least_noise
 from prefrl.control.buffers import PaidReplayBuffer, range_pull
 from prefrl.control.clips import as_batch
 from prefrl.control.evaluation import evaluate
@@ -449,3 +449,9 @@ def test_evaluation_counts_one_episode_and_does_not_disturb_training() -> None:
     assert returns.max() < 500
     np.testing.assert_array_equal(trained.venv.record().obs, before)
     assert isinstance(trained.venv, RecordingVecEnv)
+
+
+def test_a_policy_looks_an_episode_ahead_and_a_hundred_steps_at_least() -> None:
+    assert [discount(steps) for steps in (1000, 250, 100, 50)] == pytest.approx([0.999, 0.996, 0.99, 0.99])
+    assert default_config("trpo", 1000).gamma == pytest.approx(0.999)
+    assert default_config("ppo", 1000).gamma == default_config("sac", 1000).gamma == 0.99  # as measured

@@ -57,7 +57,8 @@ def makes(limit: int | None, **settings: Any) -> Callable[[], gymnasium.Env[Any,
 
 def small(algo: str, **settings: Any) -> LearnerConfig:
     """A learner that is quick to run."""
-    return replace(default_config(algo), num_envs=2, rollout_steps=50, batch_size=25, hidden=16, epochs=2, **settings)  # type: ignore[arg-type]
+    quick: dict[str, Any] = {"num_envs": 2, "rollout_steps": 50, "batch_size": 25, "hidden": 16, "epochs": 2}
+    return replace(default_config(algo, 50), **quick | settings)  # type: ignore[arg-type]
 
 
 def learner(algo: str, task: Task | None = None, *, seed: int = 0, **settings: Any) -> ControlLearner:

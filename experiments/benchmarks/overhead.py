@@ -47,7 +47,8 @@ def plain(args: Args) -> float:
     from prefrl.control.tasks import find_task
 
     torch.set_num_threads(1)
-    task, c = find_task(args.task, clip_seconds=1.5), default_config(args.algo)
+    task = find_task(args.task, clip_seconds=1.5)
+    c = default_config(args.algo, task.longest)
     venv = VecNormalize(DummyVecEnv([task.make] * c.num_envs), gamma=c.gamma)
     settings: dict[str, Any] = {
         "learning_rate": c.learning_rate,

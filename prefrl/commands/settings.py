@@ -133,7 +133,7 @@ def settings_of(task: str) -> Settings:
 
 
 def learner_config(
-    settings: Settings, algo: Algorithm, network: Network | None, task: str, device: str
+    settings: Settings, algo: Algorithm, network: Network | None, task: "Task", device: str
 ) -> "LearnerConfig":
     """The learner of a task. Raises PrefrlError for a network of pictures where there are none."""
     from prefrl.control.algorithms import default_config, picture_config
@@ -141,5 +141,7 @@ def learner_config(
     if settings is PICTURES:
         return picture_config(algo, network or "small", device)
     if network is not None:
-        raise PrefrlError(f"--network is for tasks that observe pictures, and {task!r} observes a vector: leave it out")
-    return default_config(algo)
+        raise PrefrlError(
+            f"--network is for tasks that observe pictures, and {task.name!r} observes a vector: leave it out"
+        )
+    return default_config(algo, task.longest)

@@ -210,7 +210,7 @@ class Train:
             continuous=algo == "sac",
             masked=not self.unmasked,
         )
-        learner = learner_config(settings, algo, self.network, self.task, device)
+        learner = learner_config(settings, algo, self.network, task, device)
         if self.entropy_bonus is not None:
             learner = replace(learner, entropy_bonus=self.entropy_bonus)
         oracle = Oracle(
