@@ -94,7 +94,6 @@ def default_config(algo: Algorithm, episode_steps: int) -> LearnerConfig:
             num_envs=2,
             rollout_steps=1000,
             gamma=discount(episode_steps),
-            gae_lambda=0.97,
             range_charge=0.3,
             least_noise=0.2,
             varied_noise=2.0,
