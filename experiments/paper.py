@@ -1,8 +1,8 @@
 """Christiano et al. 2017, figures 2 and 5, new behaviors, and what goes beyond: tables and plots of what has been run.
 
 prefrl sweep experiments/figure2.toml   # eight tasks x true reward, 350, 700, 1,400 comparisons
-prefrl sweep experiments/figure5.toml   # ablations; they are compared with figure2's runs
-prefrl sweep experiments/beyond.toml    # acquisition, label errors, labels up front
+prefrl sweep experiments/figure5.toml   # ablations
+prefrl sweep experiments/beyond.toml    # acquisition, label errors, labels up front; beside figure5's runs
 prefrl sweep experiments/v5.toml        # Gymnasium's own tasks, beside the only public numbers on them
 prefrl sweep experiments/behaviors.toml # backflip and one leg, of which no reward was known
 python experiments/paper.py             # experiments/results/figure2.md, figure2.png, ..., trust.md, predicted.png
@@ -158,18 +158,18 @@ def effects(study: Study, whole: Study, name: str) -> str:
         "correlation | n |",
         "| --- |" + " ---: |" * (len(tasks) + 5 + (name == "figure5")),
     ]
-    for setting, of in [(WHOLE, whole), *((s, study) for s in study.grid.settings)]:
+    for setting, of in [(WHOLE, whole), *((s, study) for s in study.grid.settings if s not in NAMES)]:
         cells = [shown(of.scores(task, setting), 2) for task in tasks]
         results = [result for task in tasks for result in of.of(task, setting)]
         paper = [CLAIMS.get(setting, "-")] if name == "figure5" else []
         cells += [
             _estimate(of.strata(setting, tasks), pooled),
-            _change(study, whole, setting) if of is study else "",
+            "" if setting == WHOLE else _change(study, whole, setting),
             *paper,
             *(_last(results, column) for column in ("reward_accuracy", "reward_correlation")),
             _n([len(of.of(task, setting)) for task in tasks]),
         ]
-        label = NAMES[WHOLE] if of is whole else setting.replace("-", " ")
+        label = NAMES.get(setting, setting.replace("-", " "))
         lines.append(f"| {label} | {' | '.join(cells)} |")
     return _with_caption(
         lines,
@@ -299,15 +299,15 @@ def _with_caption(lines: list[str], study: Study, what: str, name: str) -> str:
 
 def tables(found: Mapping[str, Study]) -> dict[str, str]:
     """Markdown of every study that has results."""
-    whole = found["figure2"]
-    made = {"figure2": figure2(whole)} if whole.results else {}
-    if any(whole.of(task, WHOLE) for task in whole.grid.tasks):
-        made["trust"] = trust(whole)
+    made = {}
+    if "figure2" in found:
+        made["figure2"] = figure2(found["figure2"])
+        made["trust"] = trust(found["figure2"])
     if "v5" in found:
         made["v5"] = early_ends(found["v5"])
     if learned := load("behaviors"):
         made["behaviors"] = behaviors(learned)
-    return made | {n: effects(s, whole, n) for n, s in found.items() if n not in ("figure2", "v5") and s.results}
+    return made | {n: effects(found[n], found["figure5"], n) for n in ("figure5", "beyond") if n in found}
 
 
 if __name__ == "__main__":
@@ -315,12 +315,13 @@ if __name__ == "__main__":
     for name, text in tables(found).items():
         (RESULTS / f"{name}.md").write_text(text)
         print(f"{text}\n")
-    whole = found["figure2"]
     for name, study in found.items():
-        if not study.results:
-            continue
-        alone = name in ("figure2", "v5")  # whose baselines are its own
-        others = [] if alone else [(whole, "true", NAMES["true"]), (whole, WHOLE, NAMES[WHOLE])]
-        order = sorted(study.grid.settings, key=lambda s: (s != "true", float(s) if s.isdigit() else 0))
-        plot(study, others, order if alone else study.grid.settings).savefig(RESULTS / f"{name}.png", dpi=130)
-    predicted(whole).savefig(RESULTS / "predicted.png", dpi=130)
+        if name in ("figure2", "v5"):
+            order = sorted(study.grid.settings, key=lambda s: (s != "true", float(s) if s.isdigit() else 0))
+            figure = plot(study, [], order)
+        else:
+            others = [(found["figure5"], setting, NAMES[setting]) for setting in ("true", WHOLE)]
+            figure = plot(study, others, [s for s in study.grid.settings if s not in NAMES])
+        figure.savefig(RESULTS / f"{name}.png", dpi=130)
+    if "figure2" in found:
+        predicted(found["figure2"]).savefig(RESULTS / "predicted.png", dpi=130)

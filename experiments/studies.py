@@ -45,23 +45,19 @@ class Study:
 
 def studies() -> dict[str, Study]:
     """All that there is, by name of the sweep."""
-    sweep = grid("figure2")
-    baselines = load("figure2")
-    found = {"figure2": Study(sweep, baselines, baselines, sweep)}
-    for name in ("figure5", "beyond"):
-        if not (results := load(name)):
-            continue
+    found = {name: Study(grid(name), results, results, grid(name))
+             for name in ("figure2", "figure5", "v5") if (results := load(name))}  # fmt: skip
+    if (results := load("beyond")) and "figure5" in found:
+        baselines = found["figure5"].results
         for result in results.values():
-            _check_steps(name, result["summary"], baselines)
-        found[name] = Study(grid(name), results, baselines, sweep)
-    if results := load("v5"):
-        found["v5"] = Study(grid("v5"), results, results, grid("v5"))
+            _check_steps("beyond", result["summary"], "figure5", baselines)
+        found["beyond"] = Study(grid("beyond"), results, baselines, grid("figure5"))
     return found
 
 
-def _check_steps(name: str, summary: Mapping[str, Any], baselines: Results) -> None:
+def _check_steps(name: str, summary: Mapping[str, Any], whole: str, baselines: Results) -> None:
     """What is compared must have learned equally long."""
     for other in (result["summary"] for result in baselines.values()):
         shorter, longer = sorted((other["steps"], summary["steps"]))
         if other["task"] == summary["task"] and shorter < 0.9 * longer:
-            sys.exit(f"{name}: {summary['task']} learned for {summary['steps']:,} steps, figure2 {other['steps']:,}")
+            sys.exit(f"{name}: {summary['task']} learned for {summary['steps']:,} steps, {whole} {other['steps']:,}")

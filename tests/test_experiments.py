@@ -118,9 +118,17 @@ def test_an_ablation_is_compared_with_the_whole_method(paper: Any, tmp_path: Pat
 
 def test_what_learned_longer_is_not_compared(studies: Any) -> None:
     baselines = {"hopper-true-0": result("hopper", 300.0)}
-    studies._check_steps("figure5", {"task": "hopper", "steps": 20}, baselines)
-    with pytest.raises(SystemExit, match="figure5: hopper learned for 40 steps, figure2 20"):
-        studies._check_steps("figure5", {"task": "hopper", "steps": 40}, baselines)
+    studies._check_steps("beyond", {"task": "hopper", "steps": 20}, "figure5", baselines)
+    with pytest.raises(SystemExit, match="beyond: hopper learned for 40 steps, figure5 20"):
+        studies._check_steps("beyond", {"task": "hopper", "steps": 40}, "figure5", baselines)
+
+
+def test_the_whole_method_may_be_among_its_ablations(paper: Any, tmp_path: Path) -> None:
+    settings = ABLATIONS.replace("[settings]", '[settings]\ntrue = {reward = "true"}\n700 = {labels = 700}')
+    one = study(paper, tmp_path, settings, RETURNS | {"hopper-random-queries-0": 180.0})
+    lines = paper.effects(one, one, "figure5").splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:5]] == ["| 700 comparisons", "| random queries", "| target"]
+    assert lines[2].split(" | ")[3] == ""
 
 
 def test_the_plot_has_a_panel_for_each_task(paper: Any, tmp_path: Path) -> None:
