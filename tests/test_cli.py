@@ -607,3 +607,8 @@ def test_waiting_for_people_can_be_stopped(tmp_path: Path) -> None:
         out, err = process.communicate(timeout=10)
     assert process.returncode == 75, (out, err)
     assert "prefrl resume" in out
+
+
+def test_a_run_looks_as_far_ahead_as_its_task_lasts() -> None:
+    discounts = {name: Train(name).resolved()["learner"]["gamma"] for name in ("swimmer", "hopper-backflip", "reacher")}
+    assert discounts == pytest.approx({"swimmer": 0.999, "hopper-backflip": 0.996, "reacher": 0.99})
