@@ -1,4 +1,4 @@
-"""A person at the labeling window who is killed again and again while answers stream in."""
+"""Processes that are killed with SIGKILL: training, and a person at the labeling window while answers stream in."""
 
 import os
 import random
@@ -39,6 +39,19 @@ for line in sys.stdin:  # each line opens the window once more, in a process tha
     os.waitpid(child, 0)
     print("dead", flush=True)
 """
+
+
+def kill_training(code: str, *, times: int, within: float, rng: random.Random) -> None:
+    """Run Python code in a process that writes a line when it begins to train; kill it `within` so many seconds."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    tests = str(Path(__file__).parent)
+    code = f"import sys; sys.path.insert(0, {tests!r})\nimport torch; torch.set_num_threads(1)\n{code}"
+    for _ in range(times):
+        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline(), "the process ended before it began to train"
+            time.sleep(rng.uniform(0.0, within))
+            process.send_signal(signal.SIGKILL)
 
 
 class Found(NamedTuple):

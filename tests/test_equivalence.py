@@ -2,12 +2,8 @@
 
 import csv
 import hashlib
-import os
 import random
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +13,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from killing import kill_training
 from worlds import ensemble, learner
 
 from prefrl.acquisition import disagreement
@@ -274,21 +271,13 @@ def test_questions_that_were_asked_before_are_not_made_up_for_after_a_kill(
 @pytest.mark.parametrize("seed", range(3))
 def test_sigkill_at_any_moment(seed: int, tmp_path: Path, uninterrupted: Callable[[Setting], dict[str, Any]]) -> None:
     """Real processes, killed twice at random moments, then left to finish."""
-    setting, rng = SETTINGS["ppo"], random.Random(seed)
     code = (
-        f"import sys, warnings; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "import torch; torch.set_num_threads(1)\n"
         "from pathlib import Path\nfrom test_equivalence import SETTINGS\n"
         "print('ready', flush=True)\n"
         f"SETTINGS['ppo'].carry_out(Path({str(tmp_path / 'run')!r}))"
     )
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    for _ in range(2):
-        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment) as process:
-            assert process.stdout is not None
-            process.stdout.readline()
-            time.sleep(rng.uniform(0.0, 1.0))
-            process.send_signal(signal.SIGKILL)
+    kill_training(code, times=2, within=1.0, rng=random.Random(seed))
+    setting = SETTINGS["ppo"]
     setting.carry_out(tmp_path / "run")
     assert outcome(tmp_path / "run") == uninterrupted(setting)
 

@@ -3,12 +3,7 @@
 import csv
 import hashlib
 import math
-import os
 import random
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from killing import kill_training
 from text_worlds import WORDS, count_gold, learner, prompts_of, small, text_ensemble, tiny
 from torch import Tensor
 
@@ -412,21 +408,13 @@ def test_a_run_killed_while_it_learns_comes_out_the_same(
 @pytest.mark.parametrize("seed", range(2))
 def test_sigkill_at_any_moment(seed: int, tmp_path: Path, uninterrupted: Callable[[Setting], dict[str, Any]]) -> None:
     """Real processes, killed twice at random moments, then left to finish."""
-    setting, rng = SETTINGS["ppo"], random.Random(seed)
     code = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "import torch; torch.set_num_threads(1)\n"
         "from pathlib import Path\nfrom test_text_learner import SETTINGS\n"
         "print('ready', flush=True)\n"
         f"SETTINGS['ppo'].carry_out(Path({str(tmp_path / 'run')!r}))"
     )
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    for _ in range(2):
-        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment) as process:
-            assert process.stdout is not None
-            process.stdout.readline()
-            time.sleep(rng.uniform(0.0, 1.5))
-            process.send_signal(signal.SIGKILL)
+    kill_training(code, times=2, within=1.5, rng=random.Random(seed))
+    setting = SETTINGS["ppo"]
     setting.carry_out(tmp_path / "run")
     assert outcome(tmp_path / "run") == uninterrupted(setting)
 
