@@ -14,7 +14,7 @@ from prefrl.comparisons import Comparison, propose, ranked_pairs, select
 from prefrl.ensemble import RewardEnsemble
 from prefrl.fitting import FitConfig, fit
 from prefrl.segments import Segment, Text, collate
-from prefrl.text import heads
+from prefrl.text import heads, models
 from prefrl.text.generation import sample
 from prefrl.text.heads import Critic, Reading, TrunkReward, running_mean
 from prefrl.text.models import LanguageModel, rough, trainable, with_lora
@@ -156,13 +156,16 @@ def test_reading_in_pieces_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> N
         assert torch.allclose(ensemble.returns(batch), whole, atol=1e-5)
 
 
+@pytest.mark.parametrize("fast", [False, True])
 @pytest.mark.parametrize("likelihood", [0.0, 1.0])
-def test_16_bits_move_rewards_and_values_by_hundredths_of_their_spread(likelihood: float) -> None:
-    """Of what is read for judging; where the processor does not multiply 16 bits they move not at all."""
+def test_16_bits_move_rewards_and_values_by_hundredths_of_their_spread(
+    likelihood: float, fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what is read for judging; where the processor is not the faster for 16 bits they move not at all."""
+    monkeypatch.setattr(models, "multiplies_bfloat16", lambda device: fast)
     lm = tiny(spread=3.0)
     net = TrunkReward(lm, members=3, likelihood=likelihood, generator=torch.Generator().manual_seed(0))
     critic, batch = Critic(net.trunks[0], lm), collate(random_segments(64))
-    fast = torch.cpu._is_avx512_bf16_supported()
     with torch.no_grad():
         critic.head.weight.normal_(generator=torch.Generator().manual_seed(0))
         plain = net(batch)[:, batch.mask], critic(pack(batch, lm.device))[batch.mask]
