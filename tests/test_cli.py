@@ -21,6 +21,7 @@ import pytest
 from prefrl.commands import main
 from prefrl.commands.train import Train
 from prefrl.runs import Run
+from prefrl.schedule import label_plan
 from prefrl.store import PreferenceStore
 from prefrl.store_format import VERSION
 
@@ -287,6 +288,21 @@ def test_a_round_is_long_enough_for_its_clips(tmp_path: Path, monkeypatch: pytes
     assert config["loop"]["steps_per_round"] / config["learner"]["num_envs"] >= 2 * config["clip_steps"]
 
 
+@pytest.mark.parametrize(
+    ("wished", "per_round", "rounds"),
+    [(None, 8000, 62), (1, 2000, 245), (4001, 6000, 82), (32_000, 32_000, 16), (10**6, 490_000, 1)],
+)
+def test_longer_rounds_are_fewer_and_ask_more_at_a_time(wished: int | None, per_round: int, rounds: int) -> None:
+    """Whole episodes of all environments; what is asked and fitted before any learning stays as it is."""
+    config = Train("hopper", steps=500_000, round_steps=wished).resolved()
+    loop = config["loop"]
+    assert (loop["warmup_steps"], loop["steps_per_round"], config["rounds"]) == (10_500, per_round, rounds)
+    assert loop["fit"]["updates"] == per_round * 90 // 8000 + (per_round * 90 % 8000 > 0)
+    plan = label_plan(700, rounds * per_round, per_round)
+    assert sum(plan) == 700
+    assert plan[0] == (175 if rounds > 1 else 700)
+
+
 # ---- bad input -------------------------------------------------------------------------------------------------------
 
 
@@ -331,6 +347,7 @@ def test_a_sentence_and_an_exit_code(tmp_path: Path) -> None:
         (["--upfront", "nan"], "--upfront must be"),
         (["--clip-seconds", "0"], "--clip-seconds must be above 0 and finite, got 0"),
         (["--clip-seconds", "inf"], "--clip-seconds must be above 0 and finite, got inf"),
+        (["--round-steps", "0"], "--round-steps must be at least 1, got 0"),
         (["--clip-steps", "0"], "--clip-steps must be at least 1, got 0"),
         (["--clip-steps", "26"], "clips of 26 steps are longer than half an episode of 'moving-dot', 25"),
         (["--fit", "target", "--labeler", "people"], "--fit target needs an oracle"),

@@ -54,20 +54,19 @@ class Settings:
             return self.first_share
         return min(self.first_share, self.first_labels / labels)
 
-    def divide(self, steps: int, task: "Task", learner: "LearnerConfig", *, first: float) -> tuple[int, int, int]:
+    def divide(
+        self, steps: int, task: "Task", learner: "LearnerConfig", *, first: float, round_steps: int | None = None
+    ) -> tuple[int, int, int]:
         """Steps of the random policy, steps of a round, and rounds, for a training of so many steps in all.
 
-        `first` steps are those of the clips of the first questions, one each. Raises PrefrlError if there is not even
-        time for a few clips.
+        `first` steps are those of the clips of the first questions, one each; `round_steps` are wished for. Raises
+        PrefrlError if there is not even time for a few clips.
         """
         # Whole episodes, because environments begin anew with each round; some 25 rounds, so that questions follow the
         # policy, but none longer than need be.
         rollout = learner.num_envs * learner.rollout_steps
-        rollouts = max(
-            math.ceil((task.episode_steps or 2 * task.clip_steps) / learner.rollout_steps),
-            min(self.longest_round, max(steps // 25, min(self.shortest_round, steps))) // rollout,
-            1,
-        )
+        shortest = max(1, math.ceil((task.episode_steps or 2 * task.clip_steps) / learner.rollout_steps))
+        rollouts = max(shortest, min(self.longest_round, max(steps // 25, min(self.shortest_round, steps))) // rollout)
         # Enough clips of the random policy to ask about, but at most a tenth of the run.
         wanted = max(self.clips_per_label * first, rollout * rollouts if self.normalizes else 0)
         warmup = learner.num_envs * math.ceil(min(wanted, steps / 10) / learner.num_envs)
@@ -77,7 +76,10 @@ class Settings:
                 f"clips of {task.clip_steps} steps need {warmup:,} steps of the random policy before the first "
                 f"question, but --steps is {steps:,}: ask for shorter clips, or train longer"
             )
-        return warmup, rollout * rollouts, math.ceil(max(1, steps - warmup) / (rollout * rollouts))
+        left = max(1, steps - warmup)
+        if round_steps is not None:
+            rollouts = max(shortest, math.ceil(min(round_steps, left) / rollout))
+        return warmup, rollout * rollouts, math.ceil(left / (rollout * rollouts))
 
 
 VECTORS = Settings(

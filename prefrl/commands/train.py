@@ -71,6 +71,9 @@ class Train:
     """Length of a clip in environment steps instead; 1 is the paper's ablation "no segments"."""
     upfront: float | None = None
     """Share of the comparisons that is asked before any learning; a quarter by default, in Atari 500 of them."""
+    round_steps: int | None = None
+    """Environment steps from one time of asking and fitting to the next, rounded up to whole episodes; by default a
+    25th of all, at most 8,000, in Atari 33,000 to 82,000. The longer, the more questions at a time."""
     fit: Literal["comparisons", "target"] = "comparisons"
     """What the reward is fitted to: who won; or, as the paper's ablation "target", the true return of each clip, which
     the oracle then tells."""
@@ -173,6 +176,7 @@ class Train:
             ("members", self.members, 1),
             ("threads", self.threads, 1),
             ("clip-steps", self.clip_steps, 1),
+            ("round-steps", self.round_steps, 1),
             ("fit-updates", self.fit_updates, 1),
             ("pretraining", self.pretraining, 1),
         ):
@@ -235,7 +239,9 @@ class Train:
                 + (f"ask --labels {affordable}" if affordable else "ask for shorter clips")
                 + ", or train longer"
             )
-        warmup, steps_per_round, rounds = settings.divide(total, task, learner, first=upfront * needed)
+        warmup, steps_per_round, rounds = settings.divide(
+            total, task, learner, first=upfront * needed, round_steps=self.round_steps
+        )
         if settings is PICTURES:
             learner = replace(learner, decay_steps=warmup + rounds * steps_per_round)
         updates = self.fit_updates or math.ceil(settings.updates_per_step * steps_per_round)
@@ -265,6 +271,7 @@ class Train:
             "fit",
             "regularization",
             "clip_seconds",
+            "round_steps",
             "network",
             "unmasked",
             "pretraining",
