@@ -59,17 +59,17 @@ def panels(figure: Figure, tasks: Sequence[str]) -> Iterator[tuple[str, Axes]]:
     figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=columns, frameon=False)
 
 
-def plot(study: Study, extra: Sequence[tuple[Study, str, str]], settings: Sequence[str]) -> Figure:
-    """A panel a task: curves of other studies' settings first, as (study, setting, label), then those of its own."""
-    drawn = [*extra, *((study, setting, NAMES.get(setting, setting.replace("-", " "))) for setting in settings)]
+def plot(study: Study, settings: Sequence[str]) -> Figure:
+    """A panel a task, with a curve a setting."""
     with matplotlib.rc_context({"axes.spines.top": False, "axes.spines.right": False, "font.size": 9}):
         figure = Figure(layout="constrained")
         for task, axis in panels(figure, study.grid.tasks):
             looks = iter([(color, dash) for dash in ("-", "-.") for color in COLORS])
-            for of, setting, label in drawn:
+            for setting in settings:
                 color, dash = (DARK, "--") if setting == "true" else next(looks)
-                draw(axis, of.of(task, setting), color, dash, label=label, band=len(drawn) <= MOST_BANDS)
-            if random := [r["summary"]["random_return"] for of, s, _ in drawn for r in of.of(task, s)]:
+                label = NAMES.get(setting, setting.replace("-", " "))
+                draw(axis, study.of(task, setting), color, dash, label=label, band=len(settings) <= MOST_BANDS)
+            if random := [r["summary"]["random_return"] for s in settings for r in study.of(task, s)]:
                 axis.axhline(statistics.fmean(random), color=PALE, linewidth=1, linestyle=":", label="random")
             else:
                 _empty(axis)

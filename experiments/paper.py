@@ -2,7 +2,7 @@
 
 prefrl sweep experiments/figure2.toml   # eight tasks x true reward, 350, 700, 1,400 comparisons
 prefrl sweep experiments/figure5.toml   # ablations
-prefrl sweep experiments/beyond.toml    # acquisition, label errors, labels up front; beside figure5's runs
+prefrl sweep experiments/beyond.toml    # acquisition, label errors, labels up front
 prefrl sweep experiments/v5.toml        # Gymnasium's own tasks, beside the only public numbers on them
 prefrl sweep experiments/behaviors.toml # backflip and one leg, of which no reward was known
 python experiments/paper.py             # experiments/results/figure2.md, figure2.png, ..., trust.md, predicted.png
@@ -150,7 +150,7 @@ def early_ends(study: Study) -> str:
     )
 
 
-def effects(study: Study, whole: Study, name: str) -> str:
+def effects(study: Study, name: str) -> str:
     """Markdown: one row a setting, compared with the whole method on the same tasks."""
     tasks = study.grid.tasks
     lines = [
@@ -158,16 +158,16 @@ def effects(study: Study, whole: Study, name: str) -> str:
         "correlation | n |",
         "| --- |" + " ---: |" * (len(tasks) + 5 + (name == "figure5")),
     ]
-    for setting, of in [(WHOLE, whole), *((s, study) for s in study.grid.settings if s not in NAMES)]:
-        cells = [shown(of.scores(task, setting), 2) for task in tasks]
-        results = [result for task in tasks for result in of.of(task, setting)]
+    for setting in [WHOLE, *(s for s in study.grid.settings if s not in NAMES)]:
+        cells = [shown(study.scores(task, setting), 2) for task in tasks]
+        results = [result for task in tasks for result in study.of(task, setting)]
         paper = [CLAIMS.get(setting, "-")] if name == "figure5" else []
         cells += [
-            _estimate(of.strata(setting, tasks), pooled),
-            "" if setting == WHOLE else _change(study, whole, setting),
+            _estimate(study.strata(setting, tasks), pooled),
+            "" if setting == WHOLE else _change(study, setting),
             *paper,
             *(_last(results, column) for column in ("reward_accuracy", "reward_correlation")),
-            _n([len(of.of(task, setting)) for task in tasks]),
+            _n([len(study.of(task, setting)) for task in tasks]),
         ]
         label = NAMES.get(setting, setting.replace("-", " "))
         lines.append(f"| {label} | {' | '.join(cells)} |")
@@ -250,12 +250,12 @@ def _known(values: Iterable[float]) -> list[float]:
     return [value for value in values if not math.isnan(value)]
 
 
-def _change(study: Study, whole: Study, setting: str) -> str:
+def _change(study: Study, setting: str) -> str:
     """The difference of interquartile means on the tasks that have both, and whether it can be told from 0."""
-    tasks = [t for t in study.grid.tasks if study.scores(t, setting) and whole.scores(t, WHOLE)]
+    tasks = [t for t in study.grid.tasks if study.scores(t, setting) and study.scores(t, WHOLE)]
     if not tasks:
         return "-"
-    strata = study.strata(setting, tasks) + whole.strata(WHOLE, tasks)
+    strata = study.strata(setting, tasks) + study.strata(WHOLE, tasks)
 
     def difference(both: Sequence[Sequence[float]]) -> float:
         return pooled(both[: len(tasks)]) - pooled(both[len(tasks) :])
@@ -285,13 +285,12 @@ def _n(counts: Sequence[int]) -> str:
 
 def _with_caption(lines: list[str], study: Study, what: str, name: str) -> str:
     seeds = ", ".join(map(str, study.grid.seeds))
-    used = dict(study.results) | dict(study.baselines)
     lines += [
         "",
         f"{what} Returns are means of 20 fresh episodes of the final policy, acting deterministically; ± is half the "
         "95 % t-interval over seeds, [] the 95 % interval of a stratified bootstrap over seeds within tasks (Agarwal "
         "et al. 2021) with the normalization held fixed; n: runs, seeds "
-        f"{seeds}. Commits {commits(used)}; made by `prefrl sweep experiments/{name}.toml` and `python "
+        f"{seeds}. Commits {commits(study.results)}; made by `prefrl sweep experiments/{name}.toml` and `python "
         "experiments/paper.py`.",
     ]
     return "\n".join(lines) + "\n"
@@ -307,7 +306,7 @@ def tables(found: Mapping[str, Study]) -> dict[str, str]:
         made["v5"] = early_ends(found["v5"])
     if learned := load("behaviors"):
         made["behaviors"] = behaviors(learned)
-    return made | {n: effects(found[n], found["figure5"], n) for n in ("figure5", "beyond") if n in found}
+    return made | {n: effects(found[n], n) for n in ("figure5", "beyond") if n in found}
 
 
 if __name__ == "__main__":
@@ -318,10 +317,8 @@ if __name__ == "__main__":
     for name, study in found.items():
         if name in ("figure2", "v5"):
             order = sorted(study.grid.settings, key=lambda s: (s != "true", float(s) if s.isdigit() else 0))
-            figure = plot(study, [], order)
         else:
-            others = [(found["figure5"], setting, NAMES[setting]) for setting in ("true", WHOLE)]
-            figure = plot(study, others, [s for s in study.grid.settings if s not in NAMES])
-        figure.savefig(RESULTS / f"{name}.png", dpi=130)
+            order = ["true", WHOLE, *(s for s in study.grid.settings if s not in NAMES)]
+        plot(study, order).savefig(RESULTS / f"{name}.png", dpi=130)
     if "figure2" in found:
         predicted(found["figure2"]).savefig(RESULTS / "predicted.png", dpi=130)

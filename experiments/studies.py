@@ -1,6 +1,5 @@
 """What is there of the paper's sweeps, and the scores that come of it."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +15,10 @@ Results = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Study:
-    """The results of a sweep, and the runs on the true reward by which its scores are normalized."""
+    """The results of a sweep, among them those on the true reward, by which its scores are normalized."""
 
     grid: Grid
     results: Results
-    baselines: Results  # of the setting "true"
-    sweep: Grid  # that of the baselines
 
     def of(self, task: str, setting: str) -> list[Mapping[str, Any]]:
         """The results of a task and setting, one a seed, as many as there are."""
@@ -30,8 +27,7 @@ class Study:
 
     def true(self, task: str) -> list[Mapping[str, Any]]:
         """The summaries on the true reward."""
-        rows = [row for row in self.sweep.rows if (row.task, row.setting) == (task, "true")]
-        return [self.baselines[row.name]["summary"] for row in rows if row.name in self.baselines]
+        return [result["summary"] for result in self.of(task, "true")]
 
     def scores(self, task: str, setting: str) -> list[float]:
         """Normalized scores, one a seed; none without a baseline."""
@@ -45,19 +41,5 @@ class Study:
 
 def studies() -> dict[str, Study]:
     """All that there is, by name of the sweep."""
-    found = {name: Study(grid(name), results, results, grid(name))
-             for name in ("figure2", "figure5", "v5") if (results := load(name))}  # fmt: skip
-    if (results := load("beyond")) and "figure5" in found:
-        baselines = found["figure5"].results
-        for result in results.values():
-            _check_steps("beyond", result["summary"], "figure5", baselines)
-        found["beyond"] = Study(grid("beyond"), results, baselines, grid("figure5"))
-    return found
-
-
-def _check_steps(name: str, summary: Mapping[str, Any], whole: str, baselines: Results) -> None:
-    """What is compared must have learned equally long."""
-    for other in (result["summary"] for result in baselines.values()):
-        shorter, longer = sorted((other["steps"], summary["steps"]))
-        if other["task"] == summary["task"] and shorter < 0.9 * longer:
-            sys.exit(f"{name}: {summary['task']} learned for {summary['steps']:,} steps, {whole} {other['steps']:,}")
+    names = ("figure2", "figure5", "beyond", "v5")
+    return {name: Study(grid(name), results) for name in names if (results := load(name))}

@@ -22,6 +22,8 @@ ABLATIONS = """
 tasks = ["hopper"]
 seeds = [0, 1]
 [settings]
+true = {reward = "true"}
+700 = {labels = 700}
 random-queries = {acquisition = "uniform"}
 target = {acquisition = "entropy"}
 """
@@ -33,11 +35,6 @@ def paper(monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module("paper")
 
 
-@pytest.fixture
-def studies(paper: Any) -> Any:
-    return importlib.import_module("studies")
-
-
 def result(task: str, true_return: float, *, random: float = 100.0) -> dict[str, Any]:
     curve = {"steps": [10, 20], "true_return": [0.0, true_return], "reward_accuracy": [None, 0.75]}
     curve["predicted_return"] = [None, 5.0]
@@ -45,12 +42,11 @@ def result(task: str, true_return: float, *, random: float = 100.0) -> dict[str,
     return {"config": {"commit": "abcdef" * 7}, "summary": summary, "curve": curve}
 
 
-def study(paper: Any, folder: Path, text: str, returns: Mapping[str, float], whole: Any = None) -> Any:
+def study(paper: Any, folder: Path, text: str, returns: Mapping[str, float]) -> Any:
     path = folder / "sweep.toml"
     path.write_text(text)
     results = {name: result(name.split("-")[0], value) for name, value in returns.items()}
-    grid = read_grid(path)
-    return paper.Study(grid, results, whole.results if whole else results, whole.grid if whole else grid)
+    return paper.Study(read_grid(path), results)
 
 
 # Scores: (return - 100) / (300 - 100) for hopper, whose true reward brings 300 in the mean.
@@ -75,8 +71,7 @@ def test_the_share_of_the_true_reward_beside_the_public_one(paper: Any, tmp_path
     path, returns = tmp_path / "v5.toml", {"true-0": 1000.0, "true-1": 3000.0, "1400-0": 1500.0, "1400-1": 2500.0}
     path.write_text('tasks = ["Hopper-v5", "Ant-v5"]\nseeds = [0, 1]\n[settings]\ntrue = {reward = "true"}\n1400 = {}')
     results = {f"Hopper-v5-{name}": result("Hopper-v5", value) for name, value in returns.items()}
-    grid = read_grid(path)
-    lines = paper.early_ends(paper.Study(grid, results, results, grid)).splitlines()
+    lines = paper.early_ends(paper.Study(read_grid(path), results)).splitlines()
     # 1,500 and 2,500 of a mean of 2,000: .75 and 1.25; 2,007 / 3,294 = .61. Ant has no runs yet.
     assert lines[2] == "| Hopper-v5 | 2,000 ± 12,706 | 2,000 ± 6,353 | 1.00 ± 3.18 | 3,294 | 2,007 | 0.61 | 2 |"
     assert lines[3] == "| **mean** | | | 1.00 [0.75, 1.25] | | | 0.61 | 1 tasks |"
@@ -106,9 +101,8 @@ def test_a_score_needs_a_baseline(paper: Any, tmp_path: Path) -> None:
 
 
 def test_an_ablation_is_compared_with_the_whole_method(paper: Any, tmp_path: Path) -> None:
-    whole = study(paper, tmp_path, SWEEP, RETURNS)
     ablations = {"hopper-random-queries-0": 180.0, "hopper-random-queries-1": 200.0, "hopper-target-0": 300.0}
-    lines = paper.effects(study(paper, tmp_path, ABLATIONS, ablations, whole), whole, "figure5").splitlines()
+    lines = paper.effects(study(paper, tmp_path, ABLATIONS, RETURNS | ablations), "figure5").splitlines()
     assert lines[2] == "| 700 comparisons | 1.00 ± 1.27 | 1.00 [0.90, 1.10] |  | - | 0.75 | - | 2 |"
     assert lines[3] == (
         "| random queries | 0.45 ± 0.64 | 0.45 [0.40, 0.50] | -0.55 [-0.70, -0.40] worse | little | 0.75 | - | 2 |"
@@ -116,23 +110,8 @@ def test_an_ablation_is_compared_with_the_whole_method(paper: Any, tmp_path: Pat
     assert lines[4] == "| target | 1.00 | - | +0.00 [-0.10, +0.10] not told apart | worse | 0.75 | - | 1 |"
 
 
-def test_what_learned_longer_is_not_compared(studies: Any) -> None:
-    baselines = {"hopper-true-0": result("hopper", 300.0)}
-    studies._check_steps("beyond", {"task": "hopper", "steps": 20}, "figure5", baselines)
-    with pytest.raises(SystemExit, match="beyond: hopper learned for 40 steps, figure5 20"):
-        studies._check_steps("beyond", {"task": "hopper", "steps": 40}, "figure5", baselines)
-
-
-def test_the_whole_method_may_be_among_its_ablations(paper: Any, tmp_path: Path) -> None:
-    settings = ABLATIONS.replace("[settings]", '[settings]\ntrue = {reward = "true"}\n700 = {labels = 700}')
-    one = study(paper, tmp_path, settings, RETURNS | {"hopper-random-queries-0": 180.0})
-    lines = paper.effects(one, one, "figure5").splitlines()
-    assert [line.split(" | ")[0] for line in lines[2:5]] == ["| 700 comparisons", "| random queries", "| target"]
-    assert lines[2].split(" | ")[3] == ""
-
-
 def test_the_plot_has_a_panel_for_each_task(paper: Any, tmp_path: Path) -> None:
-    figure = paper.plot(study(paper, tmp_path, SWEEP, RETURNS), [], ("true", "700", "1400"))
+    figure = paper.plot(study(paper, tmp_path, SWEEP, RETURNS), ("true", "700", "1400"))
     hopper, cheetah = figure.axes
     assert [line.get_label() for line in hopper.get_lines()] == ["true reward", "700 comparisons", "random"]
     assert hopper.get_lines()[1].get_ydata().tolist() == [0.0, 300.0]
