@@ -33,8 +33,8 @@ class Oracle:
     are those of Lee et al. 2021 (B-Pref), section 4, and add up: see `irrational_choice` and `irrational_choices`.
     `skip` and `equal` are shares of the margin, the mean true return of the distinct segments that
     are pending; B-Pref computes that as mean episode return * segment length / episode length. Each is multiplied with
-    the margin once. The randomness of an answer depends on `seed` and on the query alone, never on the order of
-    queries or options, nor on an interruption.
+    the margin once, and for a negative one, which B-Pref's rewards do not have, see `thresholds`. The randomness of an
+    answer depends on `seed` and on the query alone, never on the order of queries or options, nor on an interruption.
     """
 
     seed: int
@@ -90,13 +90,14 @@ class Oracle:
         rewards = [true_reward(option) for option in options]
         number = int(query.id, 16)
         words = [number >> shift & 0xFFFFFFFF for shift in range(0, 128, 32)]
+        skip_below, equal_within = thresholds(margin, skip=self.skip, equal=self.equal)
         nested = irrational_choices(
             np.array([teacher_return(reward, 1.0) for reward in rewards]),
             np.array([teacher_return(reward, self.gamma) for reward in rewards]),
             beta=self.beta,
             mistake=self.mistake,
-            skip_below=self.skip * margin if self.skip > 0 else -math.inf,
-            equal_within=self.equal * margin,
+            skip_below=skip_below,
+            equal_within=equal_within,
             rng=np.random.default_rng(np.random.SeedSequence([self.seed, *words])),
         )
         if nested is None:
@@ -125,6 +126,16 @@ def teacher_return(rewards: np.ndarray, gamma: float) -> float:
     """sum_t gamma^(T - 1 - t) r_t of [T] rewards, which discounts the past (Lee et al. 2021, equation 4)."""
     weights = gamma ** np.arange(len(rewards) - 1, -1, -1, dtype=np.float64)
     return math.fsum((weights * rewards).tolist())  # rounded once, so that equal rewards in another order still tie
+
+
+def thresholds(margin: float, *, skip: float, equal: float) -> tuple[float, float]:
+    """The return below which nothing can be told, and the difference below which returns are equal.
+
+    skip * margin and equal * margin (Lee et al. 2021, section 4); of a negative margin (2 - skip) * margin, which is as
+    far below it, and equal * |margin|. `skip` 0 skips nothing.
+    """
+    skip_below = margin * (skip if margin >= 0 else 2.0 - skip)
+    return skip_below if skip > 0 else -math.inf, equal * abs(margin)
 
 
 def irrational_choice(

@@ -20,6 +20,7 @@ from prefrl.labelers import (
     mean_return,
     ranks_of,
     teacher_return,
+    thresholds,
 )
 from prefrl.segments import Segment
 from prefrl.store import PreferenceStore
@@ -154,6 +155,23 @@ def test_bug_1_eps_is_multiplied_once() -> None:
     poor = Query((segment(2, [0.5]), segment(3, [0])))
     assert answered(Oracle(seed=0, skip=0.1), [rich, poor]) == [(0, 1), None]  # .5 < .5625, but not < .05625
     assert answered(Oracle(seed=0, equal=0.1), [rich, poor]) == [(0, 1), (0.5, 0.5)]
+
+
+def test_thresholds_of_a_negative_margin_are_as_far_from_it() -> None:
+    assert thresholds(8.0, skip=0.25, equal=0.5) == (2.0, 4.0)
+    assert thresholds(-8.0, skip=0.25, equal=0.5) == (-14.0, 4.0)  # both skip what is 6 below the margin
+    assert thresholds(-8.0, skip=1.0, equal=0.0) == (-8.0, 0.0)
+    assert thresholds(0.0, skip=0.5, equal=0.5) == (0.0, 0.0)
+    assert thresholds(-8.0, skip=0.0, equal=0.0) == (-math.inf, 0.0)
+
+
+def test_an_oracle_skips_and_ties_as_often_where_rewards_are_negative() -> None:
+    """Returns -10 and -12 in one pair, -19.5 and -20 in the other: margin -15.375, .1 of it 1.5375."""
+    good = Query((segment(0, [-10]), segment(1, [-12])))
+    bad = Query((segment(2, [-19.5]), segment(3, [-20])))
+    assert answered(Oracle(seed=0, equal=0.1), [good, bad]) == [(1, 0), (0.5, 0.5)]
+    assert answered(Oracle(seed=0, skip=0.1), [good, bad]) == [(1, 0), (1, 0)]  # -19.5 > -15.375 * 1.9
+    assert answered(Oracle(seed=0, skip=0.8), [good, bad]) == [(1, 0), None]  # -19.5 < -15.375 * 1.2 = -18.45
 
 
 def test_no_skipping_means_none_even_below_zero() -> None:

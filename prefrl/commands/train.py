@@ -89,9 +89,10 @@ class Train:
     oracle_mistake: float = 0.0
     """Chance that the oracle answers the opposite."""
     oracle_skip: float = 0.0
-    """The oracle cannot tell where no clip returns this share of the mean."""
+    """The oracle cannot tell where no clip returns this share of the mean; where that is negative, where all clips
+    return as much less than the mean."""
     oracle_equal: float = 0.0
-    """The oracle answers `tie` where returns differ by less than this share of the mean."""
+    """The oracle answers `tie` where returns differ by less than this share of the mean, whatever its sign."""
     fit_updates: int | None = None
     """Minibatches by which the reward is fitted in each round; by default in proportion to the round's steps."""
     pretraining: int | None = None
