@@ -22,19 +22,22 @@ from prefrl.segments import Segment
 from prefrl.store_file import StoreFile
 
 # What a labeler may be shown: nothing that this labeler has answered, and nothing that enough others have answered or
-# are answering. What was taken back comes again to the one who took it back. Nobody is named NULL.
+# are answering. What was taken back comes again to the one who took it back. What the labeler holds comes before all
+# else: it is being looked at. Nobody is named NULL.
 _FREE = """
     SELECT sequence FROM (
         SELECT queries.sequence AS sequence,
             (SELECT count(*) FROM standing WHERE query = queries.sequence) AS answers,
             (SELECT count(*) FROM leases
              WHERE query = queries.sequence AND until > :now AND labeler IS NOT :labeler) AS held,
+            EXISTS (SELECT 1 FROM leases
+             WHERE query = queries.sequence AND until > :now AND labeler = :labeler) AS mine,
             (SELECT withdrawn FROM answers WHERE query = queries.sequence AND labeler = :labeler
              ORDER BY answered_at DESC, sequence DESC LIMIT 1) AS own
         FROM queries
     )
     WHERE own IS NOT 0 AND held + CASE WHEN own = 1 THEN 0 ELSE answers END < :overlap
-    ORDER BY CASE WHEN own = 1 THEN 0 ELSE answers END, sequence LIMIT :limit
+    ORDER BY mine DESC, CASE WHEN own = 1 THEN 0 ELSE answers END, sequence LIMIT :limit
 """
 
 
@@ -128,8 +131,8 @@ class PreferenceStore:
     def lease(self, labeler: str, limit: int, *, seconds: float = 120.0, overlap: int = 1) -> list[Query]:
         """Take at most `limit` queries for a labeler, so that others do not get them for that many seconds.
 
-        Those that the same labeler holds already come again, renewed. An expired lease is free. A query is for
-        `overlap` labelers: those with the fewest answers come first.
+        Those that the same labeler holds already come first, renewed. An expired lease is free. A query is for
+        `overlap` labelers: then come those with the fewest answers.
         """
         with self._file.writing() as db, self._file.reading():
             taken = self._free(db, labeler, overlap, limit)

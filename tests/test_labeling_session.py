@@ -213,6 +213,48 @@ def test_a_pair_that_somebody_else_has_answered_goes_away(store: PreferenceStore
     assert session.current.query.id != theirs.id
 
 
+def test_what_one_looks_at_stays_when_older_pairs_become_free(store: PreferenceStore) -> None:
+    """A key meant for one pair must not answer another that took its place a moment before."""
+    ann, _ = opened(store, "ann")
+    bob, clock = opened(store, "bob")
+    assert bob.current is not None
+    theirs = bob.current.query.id
+    ann.close()
+    clock.now += 31  # leases are renewed
+    bob.refresh()
+    assert bob.current.query.id == theirs
+
+
+def test_what_one_looks_at_stays_when_pairs_are_asked_that_fewer_have_answered(store: PreferenceStore) -> None:
+    for pending in store.pending():
+        store.answer(pending, None, labeler="bob")
+    clock = Clock()
+    ann = Session(store, "ann", overlap=2, now=clock)
+    ann.refresh()
+    assert ann.current is not None
+    hers = ann.current.query.id
+    store.ask([query(100 + i, 200 + i) for i in range(10)])
+    clock.now += 31
+    ann.refresh()
+    assert ann.current.query.id == hers
+
+
+def test_what_one_looks_at_stays_however_much_was_taken_back(store: PreferenceStore) -> None:
+    session, clock = opened(store)
+    for _ in range(6):
+        assert session.skip()
+    assert session.current is not None
+    first = session.current.query.id  # six were asked before it
+    for _ in range(10):
+        answer(session, clock, Action.TIE)
+        session.refresh(at_once=True)
+    for _ in range(10):
+        assert session.undo()
+    clock.now += 31
+    session.refresh()
+    assert session.current.query.id == first
+
+
 def test_who_has_gone_away_keeps_nothing_from_others(store: PreferenceStore) -> None:
     session, clock = opened(store)
     assert session.current is not None

@@ -275,7 +275,7 @@ def test_leased_queries_go_to_one_labeler(store: PreferenceStore) -> None:
     store.answer(query(1, 2), (1, 0), labeler="ann")
     store.release("ann")
     assert [numbers(q.options) for q in store.pending()] == [(3, 4)]
-    assert [numbers(q.options) for q in store.lease("bob", 9)] == [(3, 4), (5, 6)]
+    assert [numbers(q.options) for q in store.lease("bob", 9)] == [(5, 6), (3, 4)]  # what he is looking at first
 
 
 def test_an_expired_lease_is_free(store: PreferenceStore) -> None:
@@ -375,8 +375,8 @@ class StoreAgainstModel(RuleBasedStateMachine):
             answers = 0 if (i, labeler) in self.owed else len(self.said.get(i, {}))
             held = sum(query == i and holder != labeler for query, holder in self.leases)
             if labeler not in self.said.get(i, {}) and answers + held < overlap:
-                found.append((answers, self.order.index(i), i))
-        return [i for _, _, i in sorted(found)]
+                found.append(((i, labeler) not in self.leases, answers, self.order.index(i), i))
+        return [i for *_, i in sorted(found)]
 
     @rule(labeler=LABELERS, limit=st.integers(0, 3), lasts=st.booleans(), overlap=st.integers(1, 3))
     def lease(self, labeler: str, limit: int, lasts: bool, overlap: int) -> None:

@@ -129,7 +129,7 @@ class Session:
             return
         if self.now() - self._touched > ABSENT_SECONDS and self.current is not None:
             return
-        wanted = _LEASED + len(self._skipped)
+        wanted = max(_LEASED + len(self._skipped), 1 + len(self._queue))  # all that is at hand, and some more
         taken = self.store.lease(self.name, wanted, seconds=LEASE_SECONDS, overlap=self.overlap)
         leased = {query.id: query for query in taken}
         self._renewed = self.now()
