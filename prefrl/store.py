@@ -443,8 +443,8 @@ class PreferenceStore:
 
     def _add(self, db: sqlite3.Connection, answers: Iterable[Answer]) -> int:
         known = {answer.id for answer in self.answers()}
-        new = [answer for answer in answers if answer.id not in known]
-        for a in new:
+        new = {name: answer for answer in answers if (name := answer.id) not in known}
+        for a in new.values():
             self._append(
                 db, a.query_id, a.option_ids, a.judgment, a.labeler, a.answered_at, a.provenance, withdrawn=a.withdrawn
             )

@@ -288,6 +288,14 @@ def test_a_round_is_long_enough_for_its_clips(tmp_path: Path, monkeypatch: pytes
     assert config["loop"]["steps_per_round"] / config["learner"]["num_envs"] >= 2 * config["clip_steps"]
 
 
+def test_a_folder_may_have_any_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "[v2]"
+    assert main(["train", "moving-dot", *TINY, "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert f"-> {out}\n" in said
+    assert "[bold]" not in said
+
+
 @pytest.mark.parametrize(
     ("wished", "per_round", "rounds"),
     [(None, 8000, 62), (1, 2000, 245), (4001, 6000, 82), (32_000, 32_000, 16), (10**6, 490_000, 1)],

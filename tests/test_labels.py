@@ -1,12 +1,15 @@
 """`prefrl labels`: counts, agreement and export."""
 
 import json
+import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from prefrl.answers import Answer, Check
+from prefrl.answers import Answer, Check, standing
 from prefrl.commands.labels import Labels, agreement, seconds_per_answer
 from prefrl.commands.quality import (
     agreement_between,
@@ -227,6 +230,69 @@ def test_exported_answers_come_back(tmp_path: Path, capsys: pytest.CaptureFixtur
             Labels(tmp_path / "b.db", import_=tmp_path / "bad.jsonl").run()
 
 
+@pytest.fixture
+def imported(tmp_path: Path) -> Callable[..., list[Answer]]:
+    """Import answers about one pair, given by what differs from a plain answer; the log that came of it."""
+    pair = Query((segment(1, 5.0), segment(2, 0.0)))
+    with PreferenceStore(tmp_path / "a.db") as store:
+        store.ask([pair])
+
+    def run(*entries: dict[str, Any]) -> list[Answer]:
+        plain = {"options": [option.id for option in pair.options], "mu": [1, 0]}
+        (tmp_path / "in.jsonl").write_text("".join(json.dumps(plain | entry) + "\n" for entry in entries))
+        assert Labels(tmp_path / "a.db", import_=tmp_path / "in.jsonl").run() == 0
+        with PreferenceStore(tmp_path / "a.db") as store:
+            store.comparisons()
+            return store.answers()
+
+    return run
+
+
+def test_times_of_any_zone_are_compared_as_times(imported: Callable[..., list[Answer]]) -> None:
+    log = imported(
+        {"answered_at": "2026-07-01T12:30:00+02:00", "labeler": "ann", "mu": [1, 0]},  # 10:30 in UTC
+        {"answered_at": "2026-07-01T11:00:00Z", "labeler": "ann", "mu": [0, 1]},
+        {"answered_at": "20260701T105959", "labeler": "ann", "mu": [0.5, 0.5]},
+    )
+    assert [answer.answered_at for answer in log] == [
+        "2026-07-01T10:30:00.000+00:00",
+        "2026-07-01T10:59:59.000+00:00",
+        "2026-07-01T11:00:00.000+00:00",
+    ]
+    assert [answer.mu for answer in standing(log)] == [(0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"answered_at": "0001-01-01"}, "answered_at 0001-01-01 does not lie between 1970 and now"),
+        ({"answered_at": "2999-01-01"}, "answered_at 2999-01-01 does not lie between 1970 and now"),
+        ({"answered_at": "9999-12-31T23:00:00-05:00"}, "nothing was taken over"),
+        ({"provenance": {"returns": None}}, "provenance.returns must hold a number for each option, got None"),
+        ({"provenance": {"returns": {"x": 1.0}}}, "provenance.returns must hold a number for each option"),
+        ({"provenance": {"shown": [[1], [2]]}}, r"provenance.shown must be a list of options, got \[\[1\], \[2\]\]"),
+        ({"provenance": [1]}, r"provenance must hold names and values, got \[1\]"),
+        ({"mu": None, "ranks": [0.9, 1.2]}, r"places must be whole numbers, got \[0.9, 1.2\]"),
+        ({"mu": None, "ranks": [math.inf, 0]}, "nothing was taken over"),
+        ({"labeler": "\ud800"}, "nothing was taken over"),
+    ],
+)
+def test_what_would_damage_a_store_is_not_taken_over(
+    entry: dict[str, Any], said: str, imported: Callable[..., list[Answer]]
+) -> None:
+    with pytest.raises(PrefrlError, match=f"in.jsonl, line 1: .*{said}"):
+        imported(entry)
+    assert len(imported({}, {})) == 1  # the same line twice is one answer
+
+
+def test_a_labeler_may_have_any_name(imported: Callable[..., list[Answer]], capsys: pytest.CaptureFixture[str]) -> None:
+    imported({"labeler": "[/ann]"}, {"labeler": "[gpt]"}, {"labeler": "all"})
+    table = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
+    assert [row for row in table if row and row[0] in ("[/ann]", "[gpt]", "all")] == [
+        ["[/ann]", "1"], ["[gpt]", "1"], ["all", "1"], ["all", "3"],
+    ]  # fmt: skip
+
+
 def test_texts_go_out_and_in_as_prompt_chosen_and_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     def text(number: int) -> Segment:
         obs = np.full((2, 1), number)
@@ -247,6 +313,10 @@ def test_texts_go_out_and_in_as_prompt_chosen_and_rejected(tmp_path: Path, capsy
     with PreferenceStore(tmp_path / "a.db") as store:
         (given,) = [a for a in store.answers() if a.labeler == "bob"]
         assert dict(zip(given.option_ids, given.mu or (), strict=True)) == {text(2).id: 1.0, text(1).id: 0.0}
+    unescaped = json.dumps({"prompt": "Why?", "chosen": "A\u2028line.", "rejected": "B"}, ensure_ascii=False)
+    (tmp_path / "in.jsonl").write_text(unescaped)
+    with pytest.raises(PrefrlError, match="line 1: the chosen text was not asked about here"):
+        Labels(tmp_path / "a.db", import_=tmp_path / "in.jsonl").run()
     (tmp_path / "in.jsonl").write_text('{"prompt": "Why?", "chosen": "No.", "rejected": "Because of 1."}')
     with pytest.raises(PrefrlError, match="line 1: the chosen text was not asked about here"):
         Labels(tmp_path / "a.db", import_=tmp_path / "in.jsonl").run()

@@ -46,7 +46,7 @@ def heading(config: dict[str, Any]) -> str:
     if c["reward"] == "true":
         what = "its own reward (the baseline)"
     return (
-        f"[bold]{c['task']}[/bold] from {what}: {total(c):,} steps in {c['rounds']} rounds, "
+        f"{c['task']} from {what}: {total(c):,} steps in {c['rounds']} rounds, "
         f"{c['algo'].upper()} in {c['learner']['num_envs']} environments, seed {c['seed']}"
     )
 
@@ -112,7 +112,7 @@ def train(run: Run, config: dict[str, Any], progress: Progress) -> dict[str, Any
 def ending(folder: Path, summary: Mapping[str, Any]) -> str:
     """See `Domain`."""
     return (
-        f"[bold]true return {summary['true_return']:,.1f}[/bold] ± {summary['true_return_std']:,.1f} over "
+        f"true return {summary['true_return']:,.1f} ± {summary['true_return_std']:,.1f} over "
         f"{summary['episodes']} fresh episodes; a random policy: {summary['random_return']:,.1f}. "
         f"{summary['labels']} answers, {summary['steps']:,} steps in {duration(summary['wall_seconds'])} "
         f"({summary['steps_per_second']:,.0f} a second).\n"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,7 @@ def read_answers(path: Path, store: PreferenceStore, *, name: str) -> tuple[int,
     All or none. Raises PrefrlError, with the number of the line, for what is no answer to a query of the store.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # not at what else ends a line: JSON may hold it
     except (OSError, UnicodeDecodeError) as error:
         raise PrefrlError(f"cannot read {path}: {error}") from error
     texts: dict[tuple[str, str], str] | None = None
@@ -64,7 +65,7 @@ def read_answers(path: Path, store: PreferenceStore, *, name: str) -> tuple[int,
                 answers.append(_answer(entry, name))
             if not store.has_query(answers[-1].query_id):
                 raise PrefrlError("it answers a question that was not asked here; merge the store that asked it")
-        except (ValueError, KeyError, TypeError, AttributeError, PrefrlError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, PrefrlError) as error:
             said = f"{error} is missing" if isinstance(error, KeyError) else error
             raise PrefrlError(f"{path}, line {number}: {said}; nothing was taken over") from error
     return store.add_answers(answers), len(answers)
@@ -75,21 +76,48 @@ def _answer(entry: dict[str, Any], name: str) -> Answer:
     from prefrl.comparisons import check_judgment, query_id
 
     ids = tuple(map(str, entry["options"]))
-    mu, ranks = entry.get("mu"), entry.get("ranks")
-    answered_at = str(entry.get("answered_at", _UNKNOWN))
-    datetime.fromisoformat(answered_at)
+    mu, ranks, labeler = entry.get("mu"), entry.get("ranks"), str(entry.get("labeler", name))
+    labeler.encode()  # half a character, which JSON can write, cannot be stored
+    if ranks is not None and any(int(rank) != rank for rank in ranks):
+        raise PrefrlError(f"places must be whole numbers, got {ranks}")
     answer = Answer(
         query_id(ids),
         ids,
         None if mu is None else tuple(map(float, mu)),
-        str(entry.get("labeler", name)),
-        answered_at,
-        dict(entry.get("provenance", {})),
+        labeler,
+        _moment(str(entry.get("answered_at", _UNKNOWN))),
+        _provenance(entry.get("provenance", {}), ids),
         bool(entry.get("withdrawn", False)),
         None if ranks is None else tuple(map(int, ranks)),
     )
     check_judgment(answer.judgment, len(ids))
     return answer
+
+
+def _moment(said: str) -> str:
+    """As a store writes it, in UTC, so that moments compare as their texts do; a time without a zone is UTC's."""
+    moment = datetime.fromisoformat(said)
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    # A later answer counts for more, and no answer is stamped before the newest: one of the year 2099 would stay it.
+    if not datetime.fromisoformat(_UNKNOWN) <= moment <= datetime.now(UTC) + timedelta(days=1):
+        raise PrefrlError(f"answered_at {said} does not lie between 1970 and now")
+    return moment.isoformat(timespec="milliseconds")
+
+
+def _provenance(said: Any, ids: tuple[str, ...]) -> dict[str, Any]:
+    """What is known of an answer to these options. What is read again must have its shape; all else may be said."""
+    if not isinstance(said, dict):
+        raise PrefrlError(f"provenance must hold names and values, got {said!r}")
+    returns, shown = said.get("returns", {}), said.get("shown", [])
+    if "returns" in said and not (
+        isinstance(returns, dict)
+        and set(ids) <= returns.keys()
+        and all(isinstance(value, int | float) and math.isfinite(value) for value in returns.values())
+    ):
+        raise PrefrlError(f"provenance.returns must hold a number for each option, got {returns!r}")
+    if not (isinstance(shown, list) and all(isinstance(name, str) for name in shown)):
+        raise PrefrlError(f"provenance.shown must be a list of options, got {shown!r}")
+    return said
 
 
 def _texts(store: PreferenceStore) -> dict[tuple[str, str], str]:

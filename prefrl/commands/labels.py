@@ -50,7 +50,7 @@ class Labels:
 
         from prefrl.store import PreferenceStore
 
-        console = Console(highlight=False)
+        console = Console(highlight=False, markup=False)  # a labeler may be called [gpt]
         with PreferenceStore(path) as store:
             if self.merge is not None:
                 with PreferenceStore(find_store(self.merge)) as other:
@@ -97,9 +97,9 @@ def _report(console: Any, store: PreferenceStore, log: list[Answer]) -> None:
     for name in sorted({answer.labeler for answer in newest}):
         own = [answer for answer in newest if answer.labeler == name]
         for remark in remarks(name, own, [check for check in checks if check.labeler == name]):
-            console.print(remark, soft_wrap=True, markup=False)
+            console.print(remark, soft_wrap=True)
     if len({answer.labeler for answer in newest}) > 1:
-        console.print(agreement_between(newest), soft_wrap=True, markup=False)
+        console.print(agreement_between(newest), soft_wrap=True)
 
 
 def true_returns(store: PreferenceStore, answers: list[Answer]) -> dict[str, float | None]:
@@ -150,7 +150,7 @@ def _summarize(console: Any, asked: int, answered: int, log: list[Answer], newes
     kinds = Counter(map(_kind, newest))
     rankings = f", {kinds['ranking']} rankings" if kinds["ranking"] else ""
     console.print(
-        f"[bold]{asked}[/bold] asked, [bold]{answered}[/bold] answered, {asked - answered} waiting\n"
+        f"{asked} asked, {answered} answered, {asked - answered} waiting\n"
         f"{kinds['decided']} decided, {kinds['tie']} ties, {kinds['cannot tell']} cannot tell{rankings}"
     )
     if more := len(newest) - answered:
@@ -168,11 +168,12 @@ def _by_labeler(answers: list[Answer], returns: dict[str, float | None]) -> Any:
     for name in ("answers", "ties", "cannot tell", "seconds each", "agree with the true reward (95 % interval)"):
         table.add_column(name, justify="right")
     names = sorted({answer.labeler for answer in answers})
-    for name in [*names, *(["all"] if len(names) > 1 else [])]:
-        own = [answer for answer in answers if name in ("all", answer.labeler)]
+    rows = [(name, [answer for answer in answers if answer.labeler == name]) for name in names]
+    rows += [("all", answers)] if len(names) > 1 else []
+    for number, (name, own) in enumerate(rows):
         agreed, judged = agreement(own, returns)
         low, high = wilson95(agreed, judged)
-        pace = None if name == "all" else seconds_per_answer(own)
+        pace = seconds_per_answer(own) if number < len(names) else None
         table.add_row(
             name,
             str(len(own)),

@@ -32,7 +32,8 @@ class Progress:
         """`lines` says a round's metrics; `total` and the metric `steps` are counted in `unit`."""
         self._folder, self._heading, self._total, self._rounds, self._unit = folder, heading, total, rounds, unit
         self._said = lines
-        self._console = Console(quiet=quiet, highlight=False)
+        # Without markup: a folder may be called runs/[v2].
+        self._console = Console(quiet=quiet, highlight=False, markup=False)
         self._row: Mapping[str, float] = {}
         self._first: tuple[float, float] | None = None  # (clock, steps) at the first row of this process
         self._spoke = -math.inf

@@ -113,7 +113,7 @@ class Compare:
         rng = np.random.default_rng(self.seed)
         wins = self._wins(answers)
         rates, games = np.full((len(answers), len(answers)), 0.5), np.zeros((len(answers), len(answers)))
-        console = Console(highlight=False)
+        console = Console(highlight=False, markup=False)  # a model may lie in runs/[v2]
         for letter, name in zip(_LETTERS, self.models, strict=False):
             console.print(f"{letter}  {name}", soft_wrap=True)
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)

@@ -54,8 +54,7 @@ def check(config: dict[str, Any]) -> None:
 def heading(config: dict[str, Any]) -> str:
     """See `Domain`."""
     return (
-        f"[bold]reward model[/bold] of {config['members']} members on {config['model']} from {config['data']}, "
-        f"seed {config['seed']}"
+        f"reward model of {config['members']} members on {config['model']} from {config['data']}, seed {config['seed']}"
     )
 
 
@@ -181,7 +180,7 @@ def measure(ensemble: RewardEnsemble, kept: Sequence[Comparison]) -> dict[str, f
 def ending(folder: Path, summary: Mapping[str, Any]) -> str:
     """See `Domain`."""
     return (
-        f"[bold]{share(summary['held_out_accuracy'])}[/bold] of the answers to prompts held out predicted, calibration "
+        f"{share(summary['held_out_accuracy'])} of the answers to prompts held out predicted, calibration "
         f"error {summary['calibration_error']:.3f}; {summary['comparisons']:,} comparisons in "
         f"{duration(summary['wall_seconds'])}\nLearn from it: prefrl text train --reward-model {folder} ..."
     )

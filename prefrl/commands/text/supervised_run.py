@@ -30,7 +30,7 @@ def check(config: dict[str, Any]) -> None:
 def heading(config: dict[str, Any]) -> str:
     """See `Domain`."""
     what = "a new model" if "tiny" in config else config["model"]
-    return f"[bold]{config['task']}[/bold] of {what} on {config['data']}: {config['rounds']} epochs"
+    return f"{config['task']} of {what} on {config['data']}: {config['rounds']} epochs"
 
 
 def total(config: dict[str, Any]) -> int:
@@ -107,6 +107,6 @@ def ending(folder: Path, summary: Mapping[str, Any]) -> str:
     held_out = summary["held_out_loss"]
     measured = "" if held_out is None or math.isnan(held_out) else f", {held_out:.3f} nats a token held out"
     return (
-        f"[bold]{folder / 'model'}[/bold]: {summary['parameters']:,} weights{measured}, "
+        f"{folder / 'model'}: {summary['parameters']:,} weights{measured}, "
         f"in {duration(summary['wall_seconds'])}\nTry it: prefrl text sample --model {folder} --prompt '...'"
     )

@@ -55,7 +55,7 @@ def heading(config: dict[str, Any]) -> str:
     elif not config["labels"]:
         what = f"the reward model {config['reward_model']}"
     return (
-        f"[bold]{config['model']}[/bold] answers {config['prompts']}, from {what}: {total(config):,} answers in "
+        f"{config['model']} answers {config['prompts']}, from {what}: {total(config):,} answers in "
         f"{config['rounds']} rounds, {config['algo'].upper()}, seed {config['seed']}"
     )
 
@@ -282,7 +282,7 @@ def ending(folder: Path, summary: Mapping[str, Any]) -> str:
     else:
         what = "gold"
     return (
-        f"[bold]{what} {after:.3f}[/bold], before {before:.3f}, on {summary['episodes']} prompts. "
+        f"{what} {after:.3f}, before {before:.3f}, on {summary['episodes']} prompts. "
         f"{summary['labels']} answers of labelers, {summary['steps']:,} of the policy in "
         f"{duration(summary['wall_seconds'])} ({summary['steps_per_second']:,.0f} a second).\n"
         f"See it: prefrl report {folder}   prefrl text sample --model {folder} --prompt '...'"
