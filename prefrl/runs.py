@@ -98,7 +98,10 @@ class Run:
     # ---- metrics -------------------------------------------------------------------------------------------------
 
     def log(self, round_: int, metrics: Mapping[str, float]) -> None:
-        """Append one row to metrics.csv; NaN is an empty cell. The columns stay those of the run's first round."""
+        """Append one row to metrics.csv; NaN is an empty cell. It is on the disk when this returns.
+
+        The columns stay those of the run's first round.
+        """
         row = {"round": round_, **metrics, "seconds": round(self.seconds, 3)}
         path = self.folder / "metrics.csv"
         with writing(path, then=KEPT):
@@ -110,6 +113,9 @@ class Run:
                 if new:
                     writer.writeheader()
                 writer.writerow({k: "" if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()})
+            sync(path)  # before the checkpoint of its round, with which a resumed run would not repeat it
+            if new:
+                sync(self.folder)
         self._say(row)
 
     def _columns(self) -> list[str]:

@@ -117,6 +117,22 @@ def test_rows_of_rounds_that_will_be_repeated_are_dropped(tmp_path: Path) -> Non
     assert [row["steps"] for row in rows(tmp_path)] == ["10", "20", "30", "41"]
 
 
+def test_a_row_is_on_the_disk_before_the_checkpoint_of_its_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut could lose it for good: the round is not repeated."""
+    synced: list[Path] = []
+    monkeypatch.setattr(runs, "sync", synced.append)
+    run = run_in(tmp_path)
+    for round_ in run.remaining(2):
+        run.log(round_, {"steps": 1.0})
+        assert tmp_path / "metrics.csv" in synced
+        assert (tmp_path in synced) == (round_ == 0)  # the folder that has got a file
+        synced.clear()
+        run.save(round_, Number(), linear(0.0), [], asked=0)
+        synced.clear()
+
+
 def test_killed_in_the_first_round(tmp_path: Path) -> None:
     run_in(tmp_path).log(0, {"steps": 1})
     run, *_ = restored(tmp_path)
