@@ -39,6 +39,8 @@ def test_a_file_changes_the_actions_that_it_names(tmp_path: Path) -> None:
         ('[keys]\nqqqq = "t"', "no action 'qqqq'; the actions are left-better, right-better"),
         ('[keys]\nskip = "spcae"', "no key 'spcae'; did you mean 'space'?"),
         ('[keys]\nskip = "hyper+s"', "no modifier 'hyper' in the key 'hyper+s'; there are ctrl, alt, shift"),
+        ('[keys]\nskip = " "', "the space bar is written 'space'"),
+        ('[keys]\nskip = "shift+1"', "shift and 1 type a sign: give the sign itself instead of 'shift+1'"),
         ("[keys]\nskip = 3", "the keys of skip must be text"),
         ("keys = 3", "keys must be a table"),
         ('[kees]\nskip = "s"', "unknown name 'kees'"),

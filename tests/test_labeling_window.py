@@ -95,6 +95,27 @@ def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
     return Desk(monkeypatch)
 
 
+@pytest.mark.parametrize(
+    ("key", "mod", "typed", "chord"),
+    [
+        (pygame.K_s, 0, "s", "s"),
+        (pygame.K_s, pygame.KMOD_SHIFT, "S", "shift+s"),
+        (pygame.K_z, pygame.KMOD_CTRL, "\x1a", "ctrl+z"),
+        (pygame.K_1, 0, "1", "1"),
+        (pygame.K_1, pygame.KMOD_SHIFT, "!", "!"),  # on an American keyboard
+        (pygame.K_AMPERSAND, pygame.KMOD_SHIFT, "1", "1"),  # on a French one
+        (pygame.K_KP1, pygame.KMOD_NUM, "1", "1"),
+        (pygame.K_KP1, 0, "", None),  # it moves, then
+        (pygame.K_KP_ENTER, 0, "\r", "return"),
+        (ord("ö"), pygame.KMOD_SHIFT, "Ö", "ö"),
+        (pygame.K_s, 0, "ы", "s"),  # where two alphabets share a key the Latin one counts
+        (pygame.K_LSHIFT, pygame.KMOD_SHIFT, "", None),
+    ],
+)
+def test_keys_of_any_keyboard(key: int, mod: int, typed: str, chord: str | None) -> None:
+    assert window_module.chord_of(pygame.event.Event(pygame.KEYDOWN, key=key, mod=mod, unicode=typed)) == chord
+
+
 def press(key: str, mod: int = 0, unicode: str = "") -> None:
     code = getattr(pygame, f"K_{key}" if len(key) == 1 else f"K_{key.upper()}")
     pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=code, mod=mod, unicode=unicode))

@@ -208,6 +208,10 @@ def _checked(chord: str) -> str:
     *modifiers, key = chord.lower().split("+") if chord != "+" else [chord]
     if wrong := [modifier for modifier in modifiers if modifier not in _MODIFIERS]:
         raise PrefrlError(f"no modifier {wrong[0]!r} in the key {chord!r}; there are {', '.join(_MODIFIERS)}")
+    if key == " ":
+        raise PrefrlError("the space bar is written 'space'")
+    if key.isdigit() and "shift" in modifiers:
+        raise PrefrlError(f"shift and {key} type a sign: give the sign itself instead of {chord!r}")
     if key not in NAMED and (len(key) != 1 or not key.isprintable()):
         near = difflib.get_close_matches(key, NAMED, n=1)
         raise PrefrlError(

@@ -47,6 +47,7 @@ _NAMES = {
             *("home", "end", "pageup", "pagedown"),
         )
     },
+    pygame.K_KP_ENTER: "return",
 }
 _SAVED = {
     Action.LEFT_BETTER: "left is better",
@@ -117,7 +118,8 @@ def chord_of(event: pygame.event.Event) -> str | None:
     if len(typed) == 1 and typed.isprintable() and not typed.isalnum() and not typed.isspace():
         return str(typed)  # whatever keys a keyboard needs for it
     if event.key not in _NAMES:
-        return None
+        # Digits of a keypad, or those for which a keyboard needs shift; letters of other alphabets.
+        return typed.lower() if len(typed) == 1 and typed.isalnum() else None
     held = (("ctrl", pygame.KMOD_CTRL | pygame.KMOD_META), ("alt", pygame.KMOD_ALT), ("shift", pygame.KMOD_SHIFT))
     return spelled(_NAMES[event.key], {name for name, mask in held if event.mod & mask})
 
