@@ -24,7 +24,7 @@ from prefrl.comparisons import (
     reordered,
     select,
 )
-from prefrl.segments import Segment, SegmentBatch
+from prefrl.segments import Segment, SegmentBatch, Text
 
 
 def segment(number: float, *, context: float | None = None) -> Segment:
@@ -104,6 +104,23 @@ def test_larger_contexts_are_asked_about_in_proportion() -> None:
     rng = np.random.default_rng(0)
     asked = [propose(segments, 1, rng=rng)[0].options[0].context[0, 0] for _ in range(2000)]
     assert np.mean(asked) == pytest.approx(15 / 16, abs=0.025)  # sd .0054
+
+
+def test_prompts_that_differ_in_their_last_token_are_not_mixed() -> None:
+    def answer(prompt: str, tokens: list[int], said: str) -> Segment:
+        ids = np.array([*tokens, 9 if said == "yes" else 8], np.int32)
+        return Segment(ids[len(tokens) - 1 : -1], ids[len(tokens) :], ids[: len(tokens) - 1], view=Text(prompt, said))
+
+    segments = [
+        answer(prompt, tokens, said)
+        for prompt, tokens in (("1 + 2", [1, 5, 2]), ("1 + 3", [1, 5, 3]), ("2", [2]), ("3", [3]))
+        for said in ("yes", "no")
+    ]
+    asked = propose(segments, 100, rng=np.random.default_rng(0))
+    views = [[option.view.prompt for option in q.options if isinstance(option.view, Text)] for q in asked]
+    assert sorted(views) == [["1 + 2"] * 2, ["1 + 3"] * 2, ["2"] * 2, ["3"] * 2]
+    with pytest.raises(ValueError, match="must share one context, these have 2"):
+        Query((segments[4], segments[6]))
 
 
 def test_bug_4_the_last_segment_is_proposed_too() -> None:
