@@ -66,7 +66,8 @@ QUICK = Scale(40, 20, (20, 40), 4, 1, 2)
 
 def answers_of(lm: LanguageModel, path: Path, prompts: int, seed: int) -> list[Segment]:
     """Answers to the first prompts of a file; those to one prompt lie together."""
-    return answer(lm, read_prompts(path, lm)[:prompts], TextConfig(), seed=seed, each=EACH)
+    c, asked = TextConfig(), read_prompts(path, lm)[:prompts]
+    return answer(lm, asked, most_tokens=c.most_tokens, temperature=c.temperature, seed=seed, each=EACH)
 
 
 def golds(segments: Sequence[Segment]) -> torch.Tensor:

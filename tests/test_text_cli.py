@@ -126,6 +126,9 @@ def test_the_three_steps_from_nothing(files: Path, tmp_path: Path, capsys: pytes
     shown = capsys.readouterr().out
     assert "at equal length" in shown
     assert shown.count("%") >= 3
+    likeliest = ["--most-tokens", 8, "--temperature", 0]
+    assert text("compare", sft, sft, *prompts, "--gold", GOLD, *likeliest, "--seed", 1) == 0
+    assert "50.0% (50.0% to 50.0%)" in capsys.readouterr().out
 
 
 def test_the_whole_online_loop_and_its_report(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -352,6 +355,7 @@ def test_a_broken_parquet_file(tmp_path: Path) -> None:
         (["--most-tokens", "62"], "with 62 for the answer that is more than the 64"),
         (["--batch-size", "34"], "does not divide into prompts with 4 answers"),
         (["--model", "/no/such/model"], "no folder /no/such/model"),
+        (["--evaluation", "/no/such/prompts.jsonl"], "no file /no/such/prompts.jsonl"),
         (["--reward-model", "/no/such/reward"], "is not a run"),
         (["--learner", "dpo", "--labels", "0", "--reward-model", "x"], "dpo learns from comparisons"),
     ],
@@ -361,6 +365,7 @@ def test_bad_options(
 ) -> None:
     assert train(files, tmp_path / "run", *more) == 2
     assert reason in capsys.readouterr().err
+    assert not (tmp_path / "run" / "metrics.csv").exists()  # it is said before anything is learned
 
 
 def test_a_store_of_another_tokenizer_is_refused(
@@ -391,6 +396,13 @@ def test_judges_in_the_loop(files: Path, tmp_path: Path, capsys: pytest.CaptureF
     shown = capsys.readouterr()
     assert "agrees with the gold standard on" in shown.out
     assert "in both orders" in shown.err
+    for name, answers in (("a", [f"w{i}" for i in range(40)]), ("b", [f"w{i}" for i in range(39)] + ["w5"])):
+        lines = [json.dumps({"prompt": f"w{i}", "answer": answer}) for i, answer in enumerate(answers)]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
+    # Who says the same has a tie, and a judge that goes by the place ties the rest.
+    files_ = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+    assert text("compare", *files_, "--judge", tmp_path / "stubborn") == 0
+    assert "50.0% (50.0% to 50.0%)" in capsys.readouterr().out
 
 
 def test_a_template_is_saved_with_the_model(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -476,6 +488,8 @@ def test_commands_that_lack_something(files: Path, tmp_path: Path, capsys: pytes
         (["best-of", files / "none", "--most", 0], "--most must be at least 1, got 0"),
         (["compare", files / "model"], "at least 2 models"),
         (["compare", files / "model", files / "model"], "name either --gold"),
+        (["compare", files / "model", files / "model", "--gold", "./my.py:gold"], "no gold standard ./my.py:gold"),
+        (["compare", "a", "b", "--gold", GOLD, "--temperature", -1], "--temperature and --seed at least 0"),
         (["compare", files / "model", files / "model", "--gold", GOLD], "name the prompts"),
         (["pretrain", "--documents", files / "docs.jsonl", "--block", 300, "--out", tmp_path / "x"], "--block must be"),
         (["pretrain", "--documents", files / "docs.jsonl", "--hidden", 30, "--out", tmp_path / "y"], "30 hidden units"),

@@ -98,9 +98,12 @@ class ModelLabeler:
 
 
 def soft_answer(first_in_order: float, first_in_other: float) -> tuple[float, float]:
-    """The answer to a pair from P(named first is better) in both orders: swapping the options swaps it."""
-    first = (first_in_order + 1.0 - first_in_other) / 2
-    return first, 1.0 - first
+    """The answer to a pair from P(named first is better) in both orders: swapping the options swaps it.
+
+    1/2 + (p - q) / 2, which is exactly 1/2 where the judge says the same in both orders.
+    """
+    lead = (first_in_order - first_in_other) / 2
+    return 0.5 + lead, 0.5 - lead
 
 
 def one_sided(first: Sequence[tuple[float, float]]) -> float:

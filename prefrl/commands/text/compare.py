@@ -1,6 +1,7 @@
 """`prefrl text compare`."""
 
 import itertools
+import math
 import string
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,8 @@ class Compare:
             raise PrefrlError(f"comparing takes at most {len(_LETTERS)} models, got {len(self.models)}")
         if (self.gold is None) == (self.judge is None):
             raise PrefrlError("name either --gold module:function or --judge MODEL to decide which answer is better")
+        if self.most_tokens < 1 or not 0 <= self.temperature < math.inf or self.seed < 0:
+            raise PrefrlError("--most-tokens must be at least 1, --temperature and --seed at least 0 and finite")
         import torch
 
         torch.set_num_threads(processors(self.threads))
@@ -75,11 +78,15 @@ class Compare:
             raise PrefrlError(f"{name} is a model: name the prompts it is to answer with --prompts")
         from prefrl.commands.text.text_run import answer
         from prefrl.text.data import read_prompts
-        from prefrl.text.settings import TextConfig
 
         lm = open_model(name, find_device(self.device))
-        config = TextConfig(most_tokens=self.most_tokens, temperature=self.temperature)
-        segments = answer(lm, read_prompts(self.prompts, lm), config, seed=self.seed)
+        segments = answer(
+            lm,
+            read_prompts(self.prompts, lm),
+            most_tokens=self.most_tokens,
+            temperature=self.temperature,
+            seed=self.seed,
+        )
         return [s.view for s in segments if isinstance(s.view, Text)]
 
     def _wins(self, answers: "list[list[Text]]") -> dict[tuple[int, int], list[float]]:
@@ -97,9 +104,13 @@ class Compare:
         judge = ModelLabeler(open_model(self.judge, find_device(self.device)), f"judge:{self.judge}")
         wins: dict[tuple[int, int], list[float]] = {}
         for i, j in pairs:
-            told = [judge.both_orders(a, b) for a, b in zip(answers[i], answers[j], strict=True)]
-            judge.check_sides(told)
-            wins[i, j] = [outcome(*soft_answer(*both)) for both in told]
+            # Who answers the same has a tie, and of those a judge can only go by the place.
+            told = [
+                None if a.answer == b.answer else judge.both_orders(a, b)
+                for a, b in zip(answers[i], answers[j], strict=True)
+            ]
+            judge.check_sides([both for both in told if both is not None])
+            wins[i, j] = [0.5 if both is None else outcome(*soft_answer(*both)) for both in told]
         return wins
 
     def _print(self, answers: "list[list[Text]]") -> None:

@@ -110,7 +110,7 @@ def _named(name: str, what: str, *, like: str) -> Any:
     module, _, function = name.partition(":")
     try:
         return getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:  # the last two of names such as ./x:y
         raise PrefrlError(f"no {what} {name}: {error}; name one as module:function, such as {like}") from error
 
 

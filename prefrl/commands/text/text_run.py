@@ -118,6 +118,8 @@ def _build(config: dict[str, Any], store: PreferenceStore, check: Callable[[], N
     _check_store(lm, store)
     prompts = read_prompts(Path(config["prompts"]), lm)
     settings = TextConfig(**config["learner"])
+    # What is needed only in the end is missed at once.
+    _check_lengths(lm, _evaluation_prompts(config, lm, prompts)[:EVALUATION_PROMPTS], settings.most_tokens)
     documents = []
     if settings.pretraining > 0 and config["documents"] is not None:
         documents = blocks(read_documents(Path(config["documents"]), lm), length=min(128, lm.context - 1))
@@ -176,12 +178,13 @@ def _evaluate(
     config: dict[str, Any], learner: TextLearner, averaged: LanguageModel, ensemble: RewardEnsemble
 ) -> dict[str, float]:
     """Gold and predicted reward of one answer to each prompt, of the averaged policy and of the reference."""
-    prompts = _evaluation_prompts(config, learner)[:EVALUATION_PROMPTS]
+    prompts = _evaluation_prompts(config, learner.policy.lm, learner.prompts)[:EVALUATION_PROMPTS]
     reference = open_model(config["model"], config["device"])
     seed = _evaluation_seed(config, 0)
     measured: dict[str, float] = {"episodes": len(prompts)}
     for name, lm in (("", averaged), ("start_", reference)):
-        segments = answer(lm, prompts, learner.config, seed=seed)
+        c = learner.config
+        segments = answer(lm, prompts, most_tokens=c.most_tokens, temperature=c.temperature, seed=seed)
         with torch.no_grad():
             measured[f"{name}predicted_return"] = float(ensemble.reward(collate(segments)).sum(dim=1).mean())
         gold = find_gold(config["gold"])
@@ -195,10 +198,8 @@ def _evaluate(
     return measured
 
 
-def _evaluation_prompts(config: dict[str, Any], learner: TextLearner) -> list[Prompt]:
-    if config["evaluation"] is None:
-        return learner.prompts
-    return read_prompts(Path(config["evaluation"]), learner.policy.lm)
+def _evaluation_prompts(config: dict[str, Any], lm: LanguageModel, asked: Sequence[Prompt]) -> Sequence[Prompt]:
+    return asked if config["evaluation"] is None else read_prompts(Path(config["evaluation"]), lm)
 
 
 def _evaluation_seed(config: dict[str, Any], part: int) -> int:
@@ -208,7 +209,7 @@ def _evaluation_seed(config: dict[str, Any], part: int) -> int:
 
 def _best_of(config: dict[str, Any], learner: TextLearner, ensemble: RewardEnsemble) -> dict[str, Any]:
     """Best-of-n of the reference by the final reward."""
-    prompts = _evaluation_prompts(config, learner)[:BEST_OF_PROMPTS]
+    prompts = _evaluation_prompts(config, learner.policy.lm, learner.prompts)[:BEST_OF_PROMPTS]
     reference, gold = open_model(config["model"], config["device"]), find_gold(config["gold"])
     return measure_best_of(
         reference, ensemble, prompts, gold, learner.config, most=config["best_of"], seed=_evaluation_seed(config, 1)
@@ -229,7 +230,7 @@ def measure_best_of(
 
     The standard deviations are those of single answers: in them predicted and true reward can be held side by side.
     """
-    segments = answer(lm, prompts, config, seed=seed, each=most)
+    segments = answer(lm, prompts, most_tokens=config.most_tokens, temperature=config.temperature, seed=seed, each=most)
     shape = (len(prompts), most)
     with torch.no_grad():
         predicted = ensemble.reward(collate(segments)).sum(dim=1).double().numpy().reshape(shape)
@@ -247,22 +248,26 @@ def measure_best_of(
     }
 
 
-def answer(
-    lm: LanguageModel, prompts: Sequence[Prompt], config: TextConfig, *, seed: int, each: int = 1
-) -> list[Segment]:
-    """`each` answers to every prompt; those to one prompt lie together."""
+def _check_lengths(lm: LanguageModel, prompts: Sequence[Prompt], most_tokens: int) -> None:
     for prompt in prompts:
-        if len(prompt.ids) + config.most_tokens > lm.context:
+        if len(prompt.ids) + most_tokens > lm.context:
             raise PrefrlError(
-                f"the prompt {prompt.text[:40]!r}... has {len(prompt.ids)} tokens; with {config.most_tokens} for the "
+                f"the prompt {prompt.text[:40]!r}... has {len(prompt.ids)} tokens; with {most_tokens} for the "
                 f"answer that is more than the {lm.context} that the model reads: shorten it, or ask for fewer tokens"
             )
+
+
+def answer(
+    lm: LanguageModel, prompts: Sequence[Prompt], *, most_tokens: int, temperature: float, seed: int, each: int = 1
+) -> list[Segment]:
+    """`each` answers to every prompt; those to one prompt lie together. At temperature 0 they are the likeliest."""
+    _check_lengths(lm, prompts, most_tokens)
     answers = sample(
         lm,
         [prompt.ids for prompt in prompts],
         each=each,
-        most=config.most_tokens,
-        temperature=config.temperature,
+        most=most_tokens,
+        temperature=temperature,
         generator=torch.Generator().manual_seed(seed),
     )
     rows = [t[:n].tolist() for t, n in zip(answers.tokens, answers.mask.sum(dim=1).tolist(), strict=True)]
