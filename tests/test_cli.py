@@ -346,6 +346,7 @@ def test_a_sentence_and_an_exit_code(tmp_path: Path) -> None:
         (["--labels", "-5"], "--labels must be at least 1, got -5"),
         (["--steps", "0"], "--steps must be at least 1, got 0"),
         (["--seed", "-1"], "--seed must be at least 0, got -1"),
+        (["--seed", "4294967296"], "--seed must be below 4294967296, got 4294967296"),
         (["--members", "0"], "--members must be at least 1, got 0"),
         (["--threads", "0"], "--threads must be at least 1"),
         (["--fit-updates", "0"], "--fit-updates must be at least 1"),

@@ -93,6 +93,12 @@ def test_a_task_like_none_lists_them() -> None:
         find_task("zzzzqq", clip_seconds=1.5)
 
 
+@pytest.mark.parametrize("name", ["./world.py:World-v0", ":World-v0", "a b:World-v0", "world:"])
+def test_a_file_is_no_module(name: str) -> None:
+    with pytest.raises(PrefrlError, match="before the colon stands a module"):
+        find_task(name, clip_seconds=1.5)
+
+
 def test_a_version_that_does_not_exist() -> None:
     with pytest.raises(PrefrlError, match="no task 'Pusher-v99'; did you mean 'Pusher-v5'"):
         find_task("Pusher-v99", clip_seconds=1.5)

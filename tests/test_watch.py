@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -58,6 +59,8 @@ def test_bad_input_is_a_sentence(run: Path, tmp_path: Path, monkeypatch: pytest.
         Watch(copy).run()
     with pytest.raises(PrefrlError, match="nothing to show"):
         Watch(run, seconds=0.0).run()
+    with pytest.raises(PrefrlError, match="nothing to show: --seconds inf"):
+        Watch(run, seconds=math.inf).run()
     with pytest.raises(PrefrlError, match="between 16 and 4096"):
         Watch(run, size=5).run()
     monkeypatch.delenv("DISPLAY", raising=False)

@@ -72,8 +72,9 @@ class Train:
     upfront: float | None = None
     """Share of the comparisons that is asked before any learning; a quarter by default, in Atari 500 of them."""
     round_steps: int | None = None
-    """Environment steps from one time of asking and fitting to the next, rounded up to whole episodes; by default a
-    25th of all, at most 8,000, in Atari 33,000 to 82,000. The longer, the more questions at a time."""
+    """Environment steps from one time of asking and fitting to the next, rounded up to whole updates of the policy and
+    at least an episode; by default a 25th of all, at most 8,000, in Atari between 33,000 and 82,000. The longer, the
+    more questions at a time."""
     fit: Literal["comparisons", "target"] = "comparisons"
     """What the reward is fitted to: who won; or, as the paper's ablation "target", the true return of each clip, which
     the oracle then tells."""
@@ -183,6 +184,8 @@ class Train:
         ):
             if value is not None and value < least:
                 raise PrefrlError(f"--{name} must be at least {least}, got {value}")
+        if self.seed >= 2**32:  # NumPy's generator, which Stable-Baselines3 shuffles with, takes no more
+            raise PrefrlError(f"--seed must be below {2**32}, got {self.seed}")
         if self.entropy_bonus is not None and not 0 <= self.entropy_bonus < math.inf:
             raise PrefrlError(f"--entropy-bonus must be at least 0 and finite, got {self.entropy_bonus:g}")
         if not 0 <= self.noise < 1:

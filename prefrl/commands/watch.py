@@ -1,5 +1,6 @@
 """`prefrl watch DIR`."""
 
+import math
 import os
 import sys
 from dataclasses import dataclass
@@ -69,10 +70,8 @@ class Watch:
         return 0
 
     def _check(self) -> None:
-        if not self.seconds > 0 or (self.episodes is not None and self.episodes < 1):
-            raise PrefrlError(
-                f"nothing to show: --seconds {self.seconds:g}, --episodes {self.episodes}; ask for more than 0"
-            )
+        if not 0 < self.seconds < math.inf or (self.episodes is not None and self.episodes < 1):
+            raise PrefrlError(f"nothing to show: --seconds {self.seconds:g}, --episodes {self.episodes}; ask for some")
         if not 16 <= self.size <= 4096:
             raise PrefrlError(f"--size must be between 16 and 4096 pixels, got {self.size}")
         if self.seed < 0:

@@ -31,7 +31,9 @@ def assess(learner: ControlLearner, ensemble: RewardEnsemble, *, seed: int) -> d
     where it never goes.
     """
     rng = np.random.default_rng(seed)
-    record = experience(learner, seed=int(rng.integers(2**31)))
+    # In whatever is long enough for two clips of each environment.
+    steps = max(STEPS, 2 * learner.task.clip_steps)
+    record = experience(learner, steps, seed=int(rng.integers(2**31)))
     clips = cut(record, learner.task, rng, most=CLIPS)
     true = np.array([true_reward(clip).sum() for clip in clips])
     with torch.no_grad():
@@ -45,14 +47,17 @@ def assess(learner: ControlLearner, ensemble: RewardEnsemble, *, seed: int) -> d
     }
 
 
-def experience(learner: ControlLearner, *, seed: int) -> Record:
-    """What the policy does, with its noise, in environments of its own; the learner stays as it is."""
+def experience(learner: ControlLearner, steps: int, *, seed: int) -> Record:
+    """What the policy does, with its noise, in environments of its own, each for so many steps.
+
+    The learner stays as it is.
+    """
     venv = learner.task.vector(ENVIRONMENTS, normalize=False)
     try:
-        venv.restart(seed, STEPS)
+        venv.restart(seed, steps)
         torch.manual_seed(seed)
         obs = venv.reset()
-        for _ in range(STEPS):
+        for _ in range(steps):
             actions, _ = learner.model.predict(learner.venv.normalized(obs), deterministic=False)
             venv.step_async(actions)
             obs = venv.step_wait()[0]

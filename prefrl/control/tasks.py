@@ -139,6 +139,9 @@ def find_task(
     if not masked:
         raise PrefrlError(f"--unmasked is for Atari's games; {name!r} is none and has no mask: leave it out")
     env_id = TASKS.get(name, name)
+    module, colon, known = env_id.rpartition(":")
+    if colon and not (known and all(part.isidentifier() for part in module.split("."))):
+        raise PrefrlError(f"no task {name!r}: before the colon stands a module as it is imported, as in module:Id-v0")
     try:
         env = gymnasium.make(env_id, disable_env_checker=True)
     except (gymnasium.error.Error, ImportError) as error:
