@@ -1,4 +1,4 @@
-"""The two ways in which prefrl stops on purpose."""
+"""The two ways in which prefrl stops on purpose, and what settings must be."""
 
 
 class PrefrlError(Exception):
@@ -7,3 +7,9 @@ class PrefrlError(Exception):
 
 class Interrupted(Exception):
     """The user asked for a stop, and everything up to the newest checkpoint is kept. Exit code 75."""
+
+
+def require(good: bool, name: str, rule: str, value: object) -> None:
+    """Raise PrefrlError unless a setting is good."""
+    if not good:
+        raise PrefrlError(f"{name} must be {rule}, got {value}")

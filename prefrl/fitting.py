@@ -14,7 +14,7 @@ from torch import Tensor
 from prefrl.choice import choice_correct, choice_loss
 from prefrl.comparisons import Comparison, query_id
 from prefrl.ensemble import RewardEnsemble
-from prefrl.errors import PrefrlError
+from prefrl.errors import PrefrlError, require
 from prefrl.measuring import reliability, share_of_first
 from prefrl.segments import collate
 
@@ -52,6 +52,13 @@ class FitConfig:
     """Weight decay at first; it is then adapted. 0: none, ever."""
     adaptation: float = 1.1
     """Factor by which weight decay changes after a pass whose losses are out of proportion."""
+
+    def __post_init__(self) -> None:
+        rate = self.learning_rate
+        require(self.first_epochs >= 1, "passes of the first fit", "at least 1", self.first_epochs)
+        require(self.batch_size >= 1, "comparisons in a minibatch of a fit", "at least 1", self.batch_size)
+        require(0 <= rate < math.inf, "the step size of a fit", "at least 0 and finite", rate)
+        require(0 <= self.noise < 1, "the share of random answers (noise)", "at least 0 and below 1", self.noise)
 
 
 @dataclass(frozen=True)

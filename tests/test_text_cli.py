@@ -496,3 +496,36 @@ def test_commands_that_lack_something(files: Path, tmp_path: Path, capsys: pytes
     ):
         assert text(*arguments) == 2
         assert reason in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("verb", "more", "reason"),
+    [
+        ("pretrain", ["--seed", "-1"], "--seed must be at least 0 and below 4294967296, got -1"),
+        ("pretrain", ["--batch-size", "0"], "--batch-size must be at least 1, got 0"),
+        ("pretrain", ["--heads", "0"], "--heads must be at least 1, got 0"),
+        ("pretrain", ["--layers", "-1"], "--layers must be at least 1, got -1"),
+        ("pretrain", ["--epochs", "-1"], "--epochs must be at least 1, got -1"),
+        ("sft", ["--learning-rate", "nan"], "--learning-rate must be above 0 and finite, got nan"),
+        ("sft", ["--lora", "-1"], "--lora must be at least 0, got -1"),
+        ("reward", ["--noise", "1"], "the share of random answers (noise) must be at least 0 and below 1, got 1.0"),
+        ("reward", ["--batch-size", "0"], "comparisons in a minibatch of a fit must be at least 1, got 0"),
+        ("reward", ["--epochs", "0"], "passes of the first fit must be at least 1, got 0"),
+        ("train", ["--fit-batch-size", "0"], "--fit-batch-size must be at least 1, got 0"),
+        ("train", ["--learning-rate", "inf"], "--learning-rate must be above 0 and finite, got inf"),
+        ("train", ["--kl-coefficient", "nan"], "--kl-coefficient must be at least 0 and finite, got nan"),
+    ],
+)
+def test_numbers_that_cannot_be(
+    verb: str, more: list[str], reason: str, files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are a sentence, and leave no folder in the way of the same command without the slip."""
+    given: dict[str, list[object]] = {
+        "pretrain": ["--documents", files / "docs.jsonl"],
+        "sft": ["--model", files / "model", "--data", files / "no.jsonl"],
+        "reward": ["--model", files / "model", "--data", files / "no.jsonl"],
+        "train": ["--model", files / "model", "--prompts", files / "prompts.jsonl", "--gold", GOLD],
+    }
+    assert text(verb, *given[verb], *more, "--out", tmp_path / "run") == 2
+    assert reason in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -24,7 +24,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from prefrl.errors import PrefrlError
+from prefrl.errors import PrefrlError, require
 from prefrl.processor import multiplies_bfloat16
 from prefrl.text.llama import lean
 
@@ -241,6 +241,10 @@ class TinyConfig:
     hidden: int = 64
     heads: int = 4
     context: int = 256
+
+    def __post_init__(self) -> None:
+        for name, value in (("layers", self.layers), ("hidden", self.hidden), ("heads", self.heads)):
+            require(value >= 1, f"--{name}", "at least 1", value)
 
 
 def tiny_model(vocabulary: Sequence[str], config: TinyConfig, *, seed: int) -> LanguageModel:

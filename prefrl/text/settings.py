@@ -63,6 +63,11 @@ class TextConfig:
             ("value-epochs", self.value_epochs >= 0, "at least 0"),
             ("most-tokens", self.most_tokens >= 1, "at least 1"),
             ("temperature", 0 < self.temperature < math.inf, "above 0"),
+            ("learning-rate", 0 < self.learning_rate < math.inf, "above 0 and finite"),
+            ("kl-coefficient", 0 <= self.kl_coefficient < math.inf, "at least 0 and finite"),
+            ("missing-end-penalty", math.isfinite(self.missing_end_penalty), "finite"),
+            ("pretraining", 0 <= self.pretraining < math.inf, "at least 0 and finite"),
+            ("dpo-beta", 0 < self.dpo_beta < math.inf, "above 0 and finite"),
             ("kl-target", self.kl_target is None or self.kl_target > 0, "above 0"),
             ("moving-average", 0 <= self.moving_average < 1, "at least 0 and below 1"),
         ):

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from prefrl.errors import require
 from prefrl.fitting import cosine_schedule
 from prefrl.state_files import load_state, save_state
 from prefrl.text.models import LanguageModel, hidden_states, trainable, trunk
@@ -68,6 +69,11 @@ class SupervisedConfig:
     warmup: float = 0.05
     """Share of the updates over which the step size rises."""
     max_grad_norm: float = 1.0
+
+    def __post_init__(self) -> None:
+        require(self.epochs >= 1, "--epochs", "at least 1", self.epochs)
+        require(self.batch_size >= 1, "--batch-size", "at least 1", self.batch_size)
+        require(0 < self.learning_rate < math.inf, "--learning-rate", "above 0 and finite", self.learning_rate)
 
 
 class Supervised:

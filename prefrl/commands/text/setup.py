@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prefrl.errors import PrefrlError
+from prefrl.errors import PrefrlError, require
 
 if TYPE_CHECKING:
     from prefrl.text.models import LanguageModel
@@ -23,6 +23,8 @@ def begin(folder: Path, config: dict[str, Any], *, quiet: bool) -> int:
     from prefrl.provenance import provenance
     from prefrl.runs import create_folder
 
+    require(0 <= config["seed"] < 2**32, "--seed", f"at least 0 and below {2**32}", config["seed"])
+    require(config.get("lora", 0) >= 0, "--lora", "at least 0", config.get("lora"))
     whole = {"format": FORMAT, **config, **provenance()}
     domain_of(whole).check(whole)
     create_folder(folder, whole)

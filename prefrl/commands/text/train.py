@@ -151,6 +151,7 @@ class TrainText:
             ("batches", self.batches, 1),
             ("members", self.members, 1),
             ("best-of", self.best_of, 0),
+            ("fit-batch-size", self.fit_batch_size, 1),
             ("fit-updates", 0 if self.fit_updates is None else self.fit_updates, 0),
         ):
             if value < least:
