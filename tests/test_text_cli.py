@@ -482,8 +482,11 @@ def test_what_cannot_be_compiled_is_said(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_commands_that_lack_something(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    half = tmp_path / "half.jsonl"
+    half.write_text('{"prompt": "w1 \\ud800"}')
     for arguments, reason in (
         (["sample", "--model", files / "model"], "nothing to answer"),
+        (["sample", "--model", files / "model", "--prompts", half], "half.jsonl:1: `prompt` holds half a character"),
         (["best-of", files / "none"], "is not a run"),
         (["best-of", files / "none", "--most", 0], "--most must be at least 1, got 0"),
         (["compare", files / "model"], "at least 2 models"),

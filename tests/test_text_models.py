@@ -26,6 +26,7 @@ from prefrl.text.models import (
     word_tokenizer,
 )
 from prefrl.text.packing import answer_log_probs
+from prefrl.text.prompts import encode_prompt
 
 
 def logits(lm: LanguageModel) -> torch.Tensor:
@@ -242,3 +243,18 @@ def test_compiled_it_says_and_learns_the_same_and_so_do_its_copies() -> None:
     for told in others:
         assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-5) for a, b in zip(wanted, told, strict=True))
     assert frames["ok"] == frames["total"] > 3
+
+
+def test_a_prompt_of_no_tokens_is_refused() -> None:
+    """As an empty one is to tokenizers that begin no text with a token of their own."""
+
+    class Bare:
+        chat_template, eos_token_id = None, 0
+
+        def __call__(self, text: str) -> dict[str, list[int]]:
+            return {"input_ids": [7 for _ in text.split()]}
+
+    lm = LanguageModel(tiny().causal, Bare())  # type: ignore[arg-type]
+    assert encode_prompt(lm, "one two") == [7, 7]
+    with pytest.raises(PrefrlError, match="the prompt '' has no tokens"):
+        encode_prompt(lm, "")

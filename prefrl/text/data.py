@@ -67,6 +67,8 @@ def text_field(row: Row, *names: str, empty: bool = False) -> str:
                 raise PrefrlError(f"{row.where}: `{name}` is {_kind(value)}; expected a text")
             if not value.strip() and not empty:
                 raise PrefrlError(f"{row.where}: `{name}` is empty; fill it, or leave the line out")
+            if any("\ud800" <= character <= "\udfff" for character in value):  # which JSON can write, and nobody read
+                raise PrefrlError(f"{row.where}: `{name}` holds half a character (a surrogate); mend it")
             return value
     wanted = " or ".join(f"`{name}`" for name in names)
     raise PrefrlError(f"{row.where}: expected a field {wanted}, got {', '.join(row.values) or 'none'}")

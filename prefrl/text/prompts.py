@@ -9,10 +9,15 @@ SLOT = "{prompt}"
 
 
 def encode_prompt(lm: LanguageModel, prompt: str) -> list[int]:
-    """The tokens of a prompt: within the tokenizer's chat template if it has one, otherwise as it is."""
+    """The tokens of a prompt: within the tokenizer's chat template if it has one, otherwise as it is.
+
+    Raises PrefrlError if it has none.
+    """
     tokenizer = lm.tokenizer
     if tokenizer.chat_template is None:
         ids: list[int] = tokenizer(prompt)["input_ids"]
+        if not ids:
+            raise PrefrlError(f"the prompt {prompt!r} has no tokens; an answer needs one to begin at")
         # Some tokenizers end every text; an answer is to follow here.
         return ids[:-1] if len(ids) > 1 and ids[-1] == lm.end else ids
     messages = [{"role": "user", "content": prompt}]
