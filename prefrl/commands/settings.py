@@ -62,8 +62,8 @@ class Settings:
         `first` steps are those of the clips of the first questions, one each; `round_steps` are wished for. Raises
         PrefrlError if there is not even time for a few clips.
         """
-        # Whole episodes, because environments begin anew with each round; some 25 rounds, so that questions follow the
-        # policy, but none longer than need be.
+        # At least an episode, because environments begin anew with each round; some 25 rounds, so that questions follow
+        # the policy, but none longer than need be.
         rollout = learner.num_envs * learner.rollout_steps
         shortest = max(1, math.ceil((task.episode_steps or 2 * task.clip_steps) / learner.rollout_steps))
         rollouts = max(shortest, min(self.longest_round, max(steps // 25, min(self.shortest_round, steps))) // rollout)
