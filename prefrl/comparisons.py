@@ -35,18 +35,10 @@ class Query:
             raise ValueError(f"a query needs at least 2 options, got {len(ids)}")
         if len(set(ids)) < len(ids):
             raise ValueError(f"the {len(ids)} options of a query must be distinct, {len(set(ids))} are")
-        contexts = {_asked(option) for option in self.options}
+        contexts = {content_id(option.context) for option in self.options}
         if len(contexts) > 1:
             raise ValueError(f"the options of a query must share one context, these have {len(contexts)}")
         object.__setattr__(self, "id", query_id(ids))
-
-
-def _asked(segment: Segment) -> str:
-    """Names what a segment answers to; only what answers to the same is compared.
-
-    Of a text the last token of the prompt is no context: it is what the first token of the answer is chosen by.
-    """
-    return content_id(segment.context, *([segment.obs[:1]] if isinstance(segment.view, Text) else []))
 
 
 def query_id(option_ids: Sequence[str]) -> str:
@@ -118,9 +110,11 @@ def propose(segments: Sequence[Segment], n: int, *, options: int = 2, rng: np.ra
 
     A policy that repeats itself makes equal segments: they count once.
     """
-    groups: dict[str, list[Segment]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[Segment]] = defaultdict(list)
     for segment in {s.id: s for s in segments}.values():
-        groups[_asked(segment)].append(segment)
+        # The last token of a prompt is no context, since the first one of the answer is chosen by it.
+        prompt = segment.view.prompt if isinstance(segment.view, Text) else ""
+        groups[content_id(segment.context), prompt].append(segment)
     pools = [pool for pool in groups.values() if len(pool) >= options]
     sizes = np.array([math.comb(len(pool), options) for pool in pools], dtype=np.float64)
     total = int(sizes.sum())
