@@ -10,6 +10,6 @@ class Interrupted(Exception):
 
 
 def require(good: bool, name: str, rule: str, value: object) -> None:
-    """Raise PrefrlError unless a setting is good."""
+    """Raise PrefrlError, which says what the setting must be and what it is, unless it is good."""
     if not good:
         raise PrefrlError(f"{name} must be {rule}, got {value}")

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from prefrl.comparisons import Judgment, Query, Ranking, reordered
-from prefrl.errors import PrefrlError
+from prefrl.errors import PrefrlError, require
 from prefrl.segments import Segment
 from prefrl.store import PreferenceStore
 
@@ -54,8 +54,7 @@ class Oracle:
             ("skip", 0 <= self.skip < math.inf, "at least 0"),
             ("equal", 0 <= self.equal < math.inf, "at least 0"),
         ):
-            if not good:
-                raise PrefrlError(f"{name} of an oracle must be {rule}, got {getattr(self, name)}")
+            require(good, f"{name} of an oracle", rule, getattr(self, name))
 
     @property
     def name(self) -> str:

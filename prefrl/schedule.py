@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from prefrl.errors import PrefrlError
+from prefrl.errors import require
 
 
 def label_plan(
@@ -18,12 +18,9 @@ def label_plan(
     (Atari: horizon 5e6). Raises PrefrlError unless all numbers are positive and `upfront` is a share.
     """
     for name, value in (("labels", labels), ("steps", steps), ("steps per round", steps_per_round)):
-        if value <= 0:
-            raise PrefrlError(f"{name} must be at least 1, got {value}")
-    if not 0 <= upfront <= 1:
-        raise PrefrlError(f"the share of labels asked up front must lie between 0 and 1, got {upfront:g}")
-    if not 0 < horizon < math.inf:
-        raise PrefrlError(f"the horizon of the label schedule must be a positive number of steps, got {horizon:g}")
+        require(value >= 1, name, "at least 1", value)
+    require(0 <= upfront <= 1, "the share of labels asked up front", "between 0 and 1", upfront)
+    require(0 < horizon < math.inf, "the horizon of the label schedule in steps", "above 0 and finite", horizon)
     rounds = -(-steps // steps_per_round)
     if rounds == 1:
         return [labels]

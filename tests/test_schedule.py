@@ -81,5 +81,5 @@ def test_shares_and_horizons_are_checked() -> None:
     with pytest.raises(PrefrlError, match="between 0 and 1, got nan"):
         label_plan(10, 10, 5, upfront=math.nan)
     for horizon in (0.0, -1.0, math.inf, math.nan):
-        with pytest.raises(PrefrlError, match="positive number of steps, got"):
+        with pytest.raises(PrefrlError, match="horizon of the label schedule in steps must be above 0 and finite, got"):
             label_plan(10, 10, 5, horizon=horizon)

@@ -492,7 +492,10 @@ def test_commands_that_lack_something(files: Path, tmp_path: Path, capsys: pytes
         (["compare", files / "model"], "at least 2 models"),
         (["compare", files / "model", files / "model"], "name either --gold"),
         (["compare", files / "model", files / "model", "--gold", "./my.py:gold"], "no gold standard ./my.py:gold"),
-        (["compare", "a", "b", "--gold", GOLD, "--temperature", -1], "--temperature and --seed at least 0"),
+        (
+            ["compare", "a", "b", "--gold", GOLD, "--temperature", -1],
+            "--temperature must be at least 0 and finite, got -1.0",
+        ),
         (["compare", files / "model", files / "model", "--gold", GOLD], "name the prompts"),
         (["pretrain", "--documents", files / "docs.jsonl", "--block", 300, "--out", tmp_path / "x"], "--block must be"),
         (["pretrain", "--documents", files / "docs.jsonl", "--hidden", 30, "--out", tmp_path / "y"], "30 hidden units"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
-from prefrl.errors import PrefrlError
+from prefrl.errors import PrefrlError, require
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,15 +53,11 @@ class Label:
     """What draws simulator states, as for `prefrl watch`."""
 
     def run(self) -> int:
-        if not 1 <= self.scale <= 4:
-            raise PrefrlError(f"--scale must be between 1 and 4, got {self.scale:g}")
-        if not 16 <= self.size <= 2048:
-            raise PrefrlError(f"--size must be between 16 and 2048 pixels, got {self.size}")
-        if self.overlap < 1:
-            raise PrefrlError(f"--overlap must be at least 1, got {self.overlap}")
+        require(1 <= self.scale <= 4, "--scale", "between 1 and 4", self.scale)
+        require(16 <= self.size <= 2048, "--size", "between 16 and 2048 pixels", self.size)
+        require(self.overlap >= 1, "--overlap", "at least 1", self.overlap)
         for name, share in (("repeats", self.repeats), ("catches", self.catches)):
-            if not 0 <= share <= 0.5:
-                raise PrefrlError(f"--{name} must be a share between 0 and 0.5, got {share:g}")
+            require(0 <= share <= 0.5, f"--{name}", "a share between 0 and 0.5", share)
         store_path = self.run_folder if self.run_folder.is_file() else self.run_folder / "preferences.db"
         config = _config(store_path)
         os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")

@@ -11,7 +11,7 @@ import tyro
 
 from prefrl.commands.devices import Device, find_device
 from prefrl.commands.settings import PICTURES, VECTORS, Algorithm, Network, learner_config, settings_of
-from prefrl.errors import PrefrlError
+from prefrl.errors import PrefrlError, require
 
 if TYPE_CHECKING:
     from prefrl.control.tasks import Task
@@ -182,18 +182,14 @@ class Train:
             ("fit-updates", self.fit_updates, 1),
             ("pretraining", self.pretraining, 1),
         ):
-            if value is not None and value < least:
-                raise PrefrlError(f"--{name} must be at least {least}, got {value}")
-        if self.seed >= 2**32:  # NumPy's generator, which Stable-Baselines3 shuffles with, takes no more
-            raise PrefrlError(f"--seed must be below {2**32}, got {self.seed}")
-        if self.entropy_bonus is not None and not 0 <= self.entropy_bonus < math.inf:
-            raise PrefrlError(f"--entropy-bonus must be at least 0 and finite, got {self.entropy_bonus:g}")
-        if not 0 <= self.noise < 1:
-            raise PrefrlError(f"--noise must be at least 0 and below 1, got {self.noise:g}")
-        if self.upfront is not None and not 0 <= self.upfront <= 1:
-            raise PrefrlError(f"--upfront must be a share between 0 and 1, got {self.upfront:g}")
-        if self.clip_seconds is not None and not 0 < self.clip_seconds < math.inf:
-            raise PrefrlError(f"--clip-seconds must be above 0 and finite, got {self.clip_seconds:g}")
+            require(value is None or value >= least, f"--{name}", f"at least {least}", value)
+        # NumPy's generator, which Stable-Baselines3 shuffles with, takes no more
+        require(self.seed < 2**32, "--seed", f"below {2**32}", self.seed)
+        bonus, upfront, seconds = self.entropy_bonus, self.upfront, self.clip_seconds
+        require(bonus is None or 0 <= bonus < math.inf, "--entropy-bonus", "at least 0 and finite", bonus)
+        require(0 <= self.noise < 1, "--noise", "at least 0 and below 1", self.noise)
+        require(upfront is None or 0 <= upfront <= 1, "--upfront", "a share between 0 and 1", upfront)
+        require(seconds is None or 0 < seconds < math.inf, "--clip-seconds", "above 0 and finite", seconds)
         if self.fit == "target" and (self._labeler() != "oracle" or self.reward == "true"):
             raise PrefrlError(
                 "--fit target needs an oracle, who tells true returns: leave out --labeler, --labels-from and --reward"

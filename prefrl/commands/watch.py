@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from prefrl.errors import PrefrlError
+from prefrl.errors import PrefrlError, require
 
 if TYPE_CHECKING:
     from prefrl.control.game_film import GameFilm
@@ -70,12 +70,10 @@ class Watch:
         return 0
 
     def _check(self) -> None:
-        if not 0 < self.seconds < math.inf or (self.episodes is not None and self.episodes < 1):
-            raise PrefrlError(f"nothing to show: --seconds {self.seconds:g}, --episodes {self.episodes}; ask for some")
-        if not 16 <= self.size <= 4096:
-            raise PrefrlError(f"--size must be between 16 and 4096 pixels, got {self.size}")
-        if self.seed < 0:
-            raise PrefrlError(f"--seed must be at least 0, got {self.seed}")
+        require(0 < self.seconds < math.inf, "--seconds", "above 0 and finite", self.seconds)
+        require(self.episodes is None or self.episodes >= 1, "--episodes", "at least 1", self.episodes)
+        require(16 <= self.size <= 4096, "--size", "between 16 and 4096 pixels", self.size)
+        require(self.seed >= 0, "--seed", "at least 0", self.seed)
         linux = sys.platform.startswith("linux")
         if self.window and linux and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             raise PrefrlError(

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from prefrl.errors import PrefrlError
+from prefrl.errors import PrefrlError, require
 
 Algorithm = Literal["ppo", "rloo", "dpo"]
 
@@ -71,8 +71,7 @@ class TextConfig:
             ("kl-target", self.kl_target is None or self.kl_target > 0, "above 0"),
             ("moving-average", 0 <= self.moving_average < 1, "at least 0 and below 1"),
         ):
-            if not good:
-                raise PrefrlError(f"--{name} must be {rule}, got {getattr(self, name.replace('-', '_'))}")
+            require(good, f"--{name}", rule, getattr(self, name.replace("-", "_")))
         if self.batch_size % self.answers:
             raise PrefrlError(
                 f"a batch of {self.batch_size} answers does not divide into prompts with {self.answers} answers each; "

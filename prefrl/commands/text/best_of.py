@@ -8,7 +8,7 @@ import tyro
 
 from prefrl.commands.devices import Device, find_device
 from prefrl.commands.text.setup import find_gold, memory, open_model, processors
-from prefrl.errors import PrefrlError
+from prefrl.errors import PrefrlError, require
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,8 +46,7 @@ class BestOf:
 
     def run(self) -> int:
         for name, value in (("first", self.first), ("most", self.most)):
-            if value < 1:
-                raise PrefrlError(f"--{name} must be at least 1, got {value}")
+            require(value >= 1, f"--{name}", "at least 1", value)
         import torch
 
         from prefrl.commands.text.text_run import BEST_OF

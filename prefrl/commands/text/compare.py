@@ -11,7 +11,7 @@ import tyro
 
 from prefrl.commands.devices import Device, find_device
 from prefrl.commands.text.setup import find_gold, memory, open_model, processors
-from prefrl.errors import PrefrlError
+from prefrl.errors import PrefrlError, require
 
 if TYPE_CHECKING:
     from prefrl.segments import Text
@@ -50,8 +50,9 @@ class Compare:
             raise PrefrlError(f"comparing takes at most {len(_LETTERS)} models, got {len(self.models)}")
         if (self.gold is None) == (self.judge is None):
             raise PrefrlError("name either --gold module:function or --judge MODEL to decide which answer is better")
-        if self.most_tokens < 1 or not 0 <= self.temperature < math.inf or self.seed < 0:
-            raise PrefrlError("--most-tokens must be at least 1, --temperature and --seed at least 0 and finite")
+        require(self.most_tokens >= 1, "--most-tokens", "at least 1", self.most_tokens)
+        require(0 <= self.temperature < math.inf, "--temperature", "at least 0 and finite", self.temperature)
+        require(self.seed >= 0, "--seed", "at least 0", self.seed)
         import torch
 
         torch.set_num_threads(processors(self.threads))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from prefrl.commands.devices import Device, find_device
-from prefrl.commands.text.setup import begin, check_likelihood, processors
+from prefrl.commands.text.setup import begin, processors
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,6 @@ class Reward:
     def run(self) -> int:
         from prefrl.commands.text.reward_run import fit_config
 
-        check_likelihood(self.likelihood)
         config = {
             "domain": "reward",
             "task": "reward model",

@@ -47,8 +47,6 @@ def fit_config(epochs: int, updates: int, batch_size: int, learning_rate: float,
 def check(config: dict[str, Any]) -> None:
     """See `Domain`."""
     FitConfig(**config["fit"])
-    if config["members"] < 1 or not 0 <= config["held_out"] < 1:
-        raise PrefrlError("--members must be at least 1, and --held-out at least 0 and below 1")
 
 
 def heading(config: dict[str, Any]) -> str:

@@ -1,13 +1,14 @@
 """`prefrl text sample`."""
 
 import json
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from prefrl.commands.devices import Device, find_device
 from prefrl.commands.text.setup import find_gold, memory, open_model, processors
-from prefrl.errors import PrefrlError
+from prefrl.errors import PrefrlError, require
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,9 @@ class Sample:
     def run(self) -> int:
         if not self.prompt and self.prompts is None:
             raise PrefrlError("nothing to answer: name --prompt 'a text', or --prompts a file")
-        if self.each < 1 or self.most_tokens < 1 or not 0 <= self.temperature < float("inf"):
-            raise PrefrlError("--each and --most-tokens must be at least 1, --temperature at least 0 and finite")
+        require(self.each >= 1, "--each", "at least 1", self.each)
+        require(self.most_tokens >= 1, "--most-tokens", "at least 1", self.most_tokens)
+        require(0 <= self.temperature < math.inf, "--temperature", "at least 0 and finite", self.temperature)
         import torch
 
         from prefrl.files import write_atomically

@@ -23,8 +23,13 @@ def begin(folder: Path, config: dict[str, Any], *, quiet: bool) -> int:
     from prefrl.provenance import provenance
     from prefrl.runs import create_folder
 
-    require(0 <= config["seed"] < 2**32, "--seed", f"at least 0 and below {2**32}", config["seed"])
-    require(config.get("lora", 0) >= 0, "--lora", "at least 0", config.get("lora"))
+    seed, members, rank = config["seed"], config.get("members", 1), config.get("lora", 0)
+    likelihood, held_out = config.get("likelihood", 0.0), config.get("held_out", 0.0)
+    require(0 <= seed < 2**32, "--seed", f"at least 0 and below {2**32}", seed)
+    require(members >= 1, "--members", "at least 1", members)
+    require(rank >= 0, "--lora", "at least 0", rank)
+    require(0 <= likelihood < math.inf, "--likelihood", "at least 0 and finite", likelihood)
+    require(0 <= held_out < 1, "--held-out", "at least 0 and below 1", held_out)
     whole = {"format": FORMAT, **config, **provenance()}
     domain_of(whole).check(whole)
     create_folder(folder, whole)
@@ -51,8 +56,7 @@ def _nothing_done(folder: Path) -> bool:
 
 def processors(threads: int | None) -> int:
     """Processor threads: as many as may be used, unless told otherwise."""
-    if threads is not None and threads < 1:
-        raise PrefrlError(f"--threads must be at least 1, got {threads}")
+    require(threads is None or threads >= 1, "--threads", "at least 1", threads)
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return threads or usable
 
@@ -136,9 +140,3 @@ def memory(advice: str) -> Iterator[None]:
         if "allocate memory" not in str(error):
             raise
         raise PrefrlError(f"out of memory; {advice}") from error
-
-
-def check_likelihood(likelihood: float) -> None:
-    """Raise PrefrlError for a weight of the log-probability that is none."""
-    if not 0 <= likelihood < math.inf:
-        raise PrefrlError(f"--likelihood must be at least 0 and finite, got {likelihood:g}")

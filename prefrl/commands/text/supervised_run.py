@@ -95,8 +95,6 @@ def split_off(
     examples: Sequence[Example], share: float, rng: np.random.Generator
 ) -> tuple[list[Example], list[Example]]:
     """What is learned from, and a share of all, drawn at random, that is not."""
-    if not 0 <= share < 1:
-        raise PrefrlError(f"--held-out must be at least 0 and below 1, got {share:g}")
     order = rng.permutation(len(examples))
     kept = min(len(examples) - 1, round(share * len(examples)))
     return [examples[i] for i in order[kept:]], [examples[i] for i in order[:kept]]

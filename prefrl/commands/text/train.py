@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from prefrl.commands.devices import Device, find_device
-from prefrl.commands.text.setup import begin, check_likelihood, find_gold, find_people, processors
-from prefrl.errors import PrefrlError
+from prefrl.commands.text.setup import begin, find_gold, find_people, processors
+from prefrl.errors import PrefrlError, require
 
 
 @dataclass(frozen=True)
@@ -147,22 +147,18 @@ class TrainText:
         for name, value, least in (
             ("labels", self.labels, 0 if self.reward_model is not None or self.reward == "true" else 1),
             ("steps", self.steps, 1),
-            ("seed", self.seed, 0),
             ("batches", self.batches, 1),
-            ("members", self.members, 1),
             ("best-of", self.best_of, 0),
             ("fit-batch-size", self.fit_batch_size, 1),
             ("fit-updates", 0 if self.fit_updates is None else self.fit_updates, 0),
         ):
-            if value < least:
-                raise PrefrlError(f"--{name} must be at least {least}, got {value}")
+            require(value >= least, f"--{name}", f"at least {least}", value)
         if self.learner == "dpo" and (self.labels == 0 or self.reward == "true"):
             raise PrefrlError(
                 "--learner dpo learns from comparisons: ask for some with --labels, and leave --reward out"
             )
-        check_likelihood(self.likelihood)
-        if not 0 <= self.noise < 1 or not 0 <= self.upfront <= 1:
-            raise PrefrlError(f"--noise and --upfront are shares, got {self.noise:g} and {self.upfront:g}")
+        require(0 <= self.noise < 1, "--noise", "at least 0 and below 1", self.noise)
+        require(0 <= self.upfront <= 1, "--upfront", "a share between 0 and 1", self.upfront)
 
     def _resolved(self) -> dict[str, Any]:
         """Everything that the run will need, worked out: what config.json holds."""
