@@ -131,16 +131,31 @@ def propose(segments: Sequence[Segment], n: int, *, options: int = 2, rng: np.ra
     return list(drawn.values())
 
 
+def collate_options(asked: Sequence[Sequence[Segment]]) -> tuple[SegmentBatch, Tensor]:
+    """Each segment once, however many questions share it, and the places of their options: [N, K], -1 for no option."""
+    distinct = {option.id: option for options in asked for option in options}
+    place = {name: i for i, name in enumerate(distinct)}
+    places = torch.full((len(asked), max(map(len, asked))), -1)
+    for row, options in zip(places, asked, strict=True):
+        row[: len(options)] = torch.tensor([place[option.id] for option in options])
+    return collate(list(distinct.values())), places
+
+
+def collate_answers(comparisons: Sequence[Comparison]) -> Tensor:
+    """[N, K] how the answers are shared out among the options, 0 where there are fewer than K."""
+    mu = torch.zeros(len(comparisons), max(len(comparison.options) for comparison in comparisons))
+    for row, comparison in zip(mu, comparisons, strict=True):
+        row[: len(comparison.mu)] = torch.tensor(comparison.mu)
+    return mu
+
+
 def select(queries: Sequence[Query], n: int, ensemble: ScoresSegments, acquisition: Acquisition) -> list[Query]:
     """The `n` queries of the highest score, best first; each segment is scored once however many queries share it."""
     if not queries or n <= 0:
         return []
-    unique = {option.id: option for query in queries for option in query.options}
-    place = {segment_id: i for i, segment_id in enumerate(unique)}
-    index = torch.tensor([[place[option.id] for option in query.options] for query in queries])  # [N, K]
+    batch, places = collate_options([query.options for query in queries])
     with torch.no_grad():
-        returns = ensemble.returns(collate(list(unique.values())))  # [E, B]
-        scores = acquisition(returns[:, index])
+        scores = acquisition(ensemble.returns(batch)[:, places])
     order = torch.argsort(scores, descending=True, stable=True)[:n]
     return [queries[i] for i in order.tolist()]
 

@@ -12,11 +12,10 @@ import torch
 from torch import Tensor
 
 from prefrl.choice import choice_correct, choice_loss
-from prefrl.comparisons import Comparison, query_id
+from prefrl.comparisons import Comparison, collate_answers, collate_options, query_id
 from prefrl.ensemble import RewardEnsemble
 from prefrl.errors import PrefrlError, require
 from prefrl.measuring import reliability, share_of_first
-from prefrl.segments import collate
 
 # Christiano et al. 2017, section 2.2.3: the l2 coefficient keeps validation loss between these times training loss.
 RATIO_LOW, RATIO_HIGH = 1.1, 1.5
@@ -158,22 +157,21 @@ def _fit(
         return FitReport(0, math.nan, math.nan, math.nan, math.nan, float(ensemble.weight_decay), 0.0)
     if config.newest is not None:
         comparisons = newest(comparisons, config.newest)
-    segments = {s.id: s for comparison in comparisons for s in comparison.options}
-    place = {segment_id: i for i, segment_id in enumerate(segments)}
-    batch = collate(list(segments.values()))
-    index, mu = _index_and_answers(comparisons, place)
+    batch, places = collate_options([comparison.options for comparison in comparisons])
+    mu, exists = collate_answers(comparisons), places >= 0
+    places = torch.where(exists, places, places[:, :1])  # what is no option reads its question's first, and has no say
     ids = [comparison.ranking or query_id([s.id for s in comparison.options]) for comparison in comparisons]
     groups, share = _groups([comparison.ranking for comparison in comparisons])
     bags = torch.from_numpy(bag_counts(ids, ensemble.members).T.astype(np.float32))  # [E, N]
     told = None
     if config.loss == "squared_error":
-        told = standardized(_told(comparisons, place), ensemble.credited(batch).sum(dim=1))[index]  # [N, K]
+        told = standardized(_told(comparisons, places[exists]), ensemble.credited(batch).sum(dim=1))[places]  # [N, K]
 
     def losses_of(returns: Tensor, rows: Tensor) -> Tensor:
         """[E, n] from returns [E, n, K] of the comparisons `rows` [n]."""
         if told is not None:
-            return squared_error(returns, told[rows], index[rows] >= 0)
-        return choice_loss(_absent(returns, index[rows]), mu[rows], noise=config.noise)
+            return squared_error(returns, told[rows], exists[rows])
+        return choice_loss(returns.masked_fill(~exists[rows], -math.inf), mu[rows], noise=config.noise)
 
     first = not bool(ensemble.fitted)
     if first:
@@ -189,8 +187,8 @@ def _fit(
             check()
             chosen = groups[drawn].flatten()
             chosen = chosen[chosen >= 0]
-            options, inverse = torch.unique(index[chosen], return_inverse=True)
-            returns = ensemble.returns(batch[options])[:, inverse]  # [E, b, K]
+            options, at = torch.unique(places[chosen], return_inverse=True)
+            returns = ensemble.returns(batch[options])[:, at]  # [E, b, K]
             losses = losses_of(returns, chosen)  # [E, b]
             weights = bags[:, chosen] * share[chosen]
             optimizer.param_groups[0]["weight_decay"] = float(ensemble.weight_decay)
@@ -206,18 +204,18 @@ def _fit(
             decay = adapt_weight_decay(float(ensemble.weight_decay), _ratio(sums), config.adaptation)
             ensemble.weight_decay.fill_(decay)
     ensemble.eval()
-    rows, place_in = torch.arange(len(comparisons)), index
+    rows, at = torch.arange(len(comparisons)), places
     if config.measured is not None and config.measured < len(groups):
         rows = groups[torch.from_numpy(rng.permutation(len(groups))[: config.measured])].flatten()
         rows = rows[rows >= 0]
-        options = torch.unique(index[rows][index[rows] >= 0])
-        # An absent option's place is any: its return is replaced.
-        batch, place_in = batch[options], torch.searchsorted(options, index[rows]).clamp(max=len(options) - 1)
-    returns = ensemble.calibrate(batch)[:, place_in]
+        options, at = torch.unique(places[rows], return_inverse=True)
+        batch = batch[options]
+    returns = ensemble.calibrate(batch)[:, at]
     losses, bags = losses_of(returns, rows), bags[:, rows]
     (loss, inside), (validation_loss, outside) = _inside_outside(losses, bags, share[rows]).tolist()
     outside_bags = bags == 0
-    correct = choice_correct(_absent(returns, index[rows]), mu[rows].expand_as(returns))[outside_bags]
+    existing = returns.masked_fill(~exists[rows], -math.inf)
+    correct = choice_correct(existing, mu[rows].expand_as(returns))[outside_bags]
     preferred = torch.sigmoid(returns[..., 0] - returns[..., 1])[outside_bags]
     answered = torch.from_numpy(share_of_first(mu[rows].numpy())).expand_as(bags)[outside_bags]
     return FitReport(
@@ -247,29 +245,17 @@ def cosine_schedule(update: int, total: int, warmup: float) -> float:
     return 0.1 + 0.45 * (1.0 + math.cos(math.pi * progress))
 
 
-def _index_and_answers(comparisons: Sequence[Comparison], place: dict[str, int]) -> tuple[Tensor, Tensor]:
-    """[N, K] places of the options, -1 where a comparison has fewer than K, and [N, K] answers, 0 there."""
-    most = max(len(comparison.options) for comparison in comparisons)
-    index = torch.full((len(comparisons), most), -1)
-    mu = torch.zeros(len(comparisons), most)
-    for row, comparison in enumerate(comparisons):
-        index[row, : len(comparison.options)] = torch.tensor([place[s.id] for s in comparison.options])
-        mu[row, : len(comparison.options)] = torch.tensor(comparison.mu)
-    return index, mu
-
-
-def _told(comparisons: Sequence[Comparison], place: dict[str, int]) -> Tensor:
-    """[B] what labelers told of the segments' returns."""
-    told = torch.zeros(len(place))
+def _told(comparisons: Sequence[Comparison], places: Tensor) -> Tensor:
+    """[B] what labelers told of the returns of all options, whose places among the B segments are given in one row."""
+    returns: list[float] = []
     for comparison in comparisons:
         if comparison.returns is None:
             raise PrefrlError(
                 "an answer tells no returns, so none can be fitted: let an oracle answer that tells them "
                 "(Oracle(tells_returns=True)), or fit the answers"
             )
-        for segment, worth in zip(comparison.options, comparison.returns, strict=True):
-            told[place[segment.id]] = worth
-    return told
+        returns += comparison.returns
+    return torch.zeros(int(places.max()) + 1).index_put((places,), torch.tensor(returns))
 
 
 def _groups(rankings: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -286,11 +272,6 @@ def _groups(rankings: Sequence[str]) -> tuple[Tensor, Tensor]:
         group[: len(members)] = torch.tensor(members)
         share[members] = 1.0 / len(members)
     return groups, share
-
-
-def _absent(returns: Tensor, index: Tensor) -> Tensor:
-    """Returns [E, N, K] with -inf for the options that do not exist."""
-    return returns.masked_fill(index < 0, -math.inf)
 
 
 def _inside_outside(losses: Tensor, bags: Tensor, share: Tensor | float = 1.0) -> Tensor:

@@ -1,15 +1,13 @@
 """How far a reward model can be trusted: pure formulas over what it predicts and what is true, or was answered."""
 
-import itertools
 import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-from prefrl.comparisons import Comparison
+from prefrl.comparisons import Comparison, collate_options
 from prefrl.ensemble import RewardEnsemble
-from prefrl.segments import collate
 
 
 @torch.no_grad()
@@ -18,12 +16,9 @@ def preferences_of(ensemble: RewardEnsemble, comparisons: Sequence[Comparison]) 
 
     Comparisons of more than two options count with their first two.
     """
-    segments = {s.id: s for comparison in comparisons for s in comparison.options[:2]}
-    place = {name: i for i, name in enumerate(segments)}
-    returns = ensemble.returns(collate(list(segments.values())))
-    first = torch.tensor([place[c.options[0].id] for c in comparisons])
-    second = torch.tensor([place[c.options[1].id] for c in comparisons])
-    preferred = torch.sigmoid(returns[:, first] - returns[:, second]).mean(dim=0)
+    batch, places = collate_options([comparison.options[:2] for comparison in comparisons])
+    first, second = ensemble.returns(batch)[:, places].unbind(dim=-1)
+    preferred = torch.sigmoid(first - second).mean(dim=0)
     return preferred.double().numpy(), share_of_first(np.array([c.mu[:2] for c in comparisons]))
 
 
@@ -60,7 +55,7 @@ def every_pair(returns: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.nd
     From predicted returns [E, n] in log-odds comes P that the first is better, averaged over members, and from true
     returns [n] which one is.
     """
-    first, second = np.array(list(itertools.combinations(range(len(true)), 2)), np.int64).reshape(-1, 2).T
+    first, second = np.triu_indices(len(true), 1)
     preferred = (1.0 / (1.0 + np.exp(np.clip(returns[:, second] - returns[:, first], -500.0, 500.0)))).mean(axis=0)
     return preferred, (np.sign(true[first] - true[second]) + 1.0) / 2.0
 

@@ -17,6 +17,8 @@ from prefrl.comparisons import (
     Ranking,
     check_mu,
     choices,
+    collate_answers,
+    collate_options,
     from_ranking,
     propose,
     query_id,
@@ -33,6 +35,15 @@ def segment(number: float, *, context: float | None = None) -> Segment:
 
 
 # Queries and comparisons
+
+
+def test_what_several_questions_share_is_collated_once() -> None:
+    a, b, c = segment(1), segment(2), segment(3)
+    batch, places = collate_options([(b, a), (a, c, b)])
+    assert batch.obs[:, 0, 0].tolist() == [2.0, 1.0, 3.0]
+    assert places.tolist() == [[0, 1, -1], [1, 2, 0]]
+    asked = [Comparison((b, a), (0.25, 0.75)), Comparison((a, c, b), (0.0, 1.0, 0.0))]
+    assert collate_answers(asked).tolist() == [[0.25, 0.75, 0.0], [0.0, 1.0, 0.0]]
 
 
 def test_a_query_is_the_set_of_its_options() -> None:

@@ -443,6 +443,28 @@ def test_the_gradient_of_a_ranking_is_that_of_its_mean_and_each_option_is_scored
     assert not torch.equal(net.weight, before)
 
 
+def test_a_minibatch_reads_its_own_options_alone() -> None:
+    """Nested choices differ in how many options they have, and a network may learn from all inputs that it is given."""
+    seen: list[list[str]] = []
+
+    class Spy(Linear):
+        def forward(self, batch: SegmentBatch) -> Tensor:
+            if self.training:
+                seen.append(sorted(map(str, batch.obs[:, 0, 0].tolist())))
+            return super().forward(batch)
+
+    pool = clips(6)
+    halves = [pool[:3], pool[3:]]
+    comparisons = [part for half in halves for part in from_ranking(half, (0, 1, 2))]
+    fit(
+        RewardEnsemble(Spy(1), credit="each_step"),
+        comparisons,
+        replace(QUICK, first_epochs=1, batch_size=1),
+        np.random.default_rng(0),
+    )
+    assert sorted(seen) == sorted(sorted(map(str, collate(half).obs[:, 0, 0].tolist())) for half in halves)
+
+
 def test_pairs_of_a_ranking_stay_in_one_bag() -> None:
     """Otherwise a member would be validated on answers that it was fitted to."""
     pool = clips(5)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from prefrl.choice import choice_correct, choice_loss
-from prefrl.comparisons import Comparison
-from prefrl.segments import SegmentBatch, collate
+from prefrl.comparisons import Comparison, collate_answers, collate_options
+from prefrl.segments import SegmentBatch
 from prefrl.text.advantages import end_penalty, generalized_advantages, leave_one_out, token_rewards, whiten
 from prefrl.text.heads import Critic
 from prefrl.text.kl import k1, k3
@@ -213,19 +213,18 @@ def improve_by_comparisons(
             if left <= 0:
                 break
             part = [comparisons[i] for i in chosen.tolist()]
-            segments = {s.id: s for comparison in part for s in comparison.options}
-            place = {name: i for i, name in enumerate(segments)}
-            batch = collate(list(segments.values()))
+            batch, places = collate_options([comparison.options for comparison in part])
             new = answer_log_probs(policy.lm, batch, temperature=config.temperature).sum(dim=1)
             old = policy.reference_log_probs(batch).sum(dim=1).to(new.device)
             implicit = implicit_returns(new, old, beta=config.dpo_beta)
-            each = [(implicit[[place[s.id] for s in c.options]], torch.tensor(c.mu, device=new.device)) for c in part]
-            loss = torch.stack([choice_loss(returns, mu, noise=0.0) for returns, mu in each]).mean()
+            places, mu = places.to(new.device), collate_answers(part).to(new.device)
+            returns = implicit[places].masked_fill(places < 0, -math.inf)
+            loss = choice_loss(returns, mu, noise=0.0).mean()
             torch.autograd.backward(loss)
             policy.step(batches + (answers - left) // config.batch_size)
             losses.append(float(loss.detach()))
-            correct += [float(choice_correct(returns.detach(), mu)) for returns, mu in each]
-            left -= len(segments)
+            correct += choice_correct(returns.detach(), mu).tolist()
+            left -= len(batch)
     decided = [value for value in correct if not math.isnan(value)]
     return {
         "policy_loss": sum(losses) / len(losses) if losses else math.nan,
