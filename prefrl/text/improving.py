@@ -103,8 +103,7 @@ def improve(
         return noted
 
     def value_losses(check: Check) -> list[float]:
-        if critic is None:
-            return [math.nan]
+        assert critic is not None
         assert critic_optimizer is not None
         losses = []
         for chosen in order:
@@ -112,7 +111,10 @@ def improve(
             losses.append(_improve_values(critic, critic_optimizer, judged, chosen, config, batches))
         return losses
 
-    noted, off = at_once(policy_losses, value_losses, policy.lm.device, check)
+    if critic is None:
+        noted, off = policy_losses(check), [math.nan]
+    else:
+        noted, off = at_once(policy_losses, value_losses, policy.lm.device, check)
     names, columns = ("policy_loss", "clip_share", "policy_kl"), list(zip(*noted, strict=True))
     means = {name: sum(column) / len(column) for name, column in zip(names, columns, strict=False)}
     return {**means, "value_loss": sum(off) / len(off), "first_ratio_error": columns[3][0]}
