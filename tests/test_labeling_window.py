@@ -627,6 +627,22 @@ def test_states_are_drawn_in_another_process_and_a_failure_is_said() -> None:
         assert brightness(waited(states(3))) == 3
 
 
+def test_pictures_of_a_process_that_died_are_not_waited_for() -> None:
+    with Ahead(draw) as ahead:
+        ahead.want([states(1)])
+        assert ahead._process is not None
+        deadline = time.monotonic() + 20
+        while ahead._arrived.qsize() < 5 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        ahead._process.kill()
+        ahead._process.join()
+        ahead.want([states(1), states(2)])  # its pipe is broken
+        ahead.receive()
+        dead = ahead.content(states(1))
+        assert isinstance(dead, Nothing)
+        assert "has died" in dead.why
+
+
 def test_what_cannot_be_shown_says_why() -> None:
     with Ahead(None) as ahead:
         ahead.want([segment(1, None), states(2)])

@@ -108,6 +108,7 @@ class Ahead:
             self._process.terminate()  # which ends the thread that reads, too
             self._process.join(5.0)
         self._wire = self._process = None
+        self._arrived = queue.SimpleQueue()  # what the process still sent is not waited for any more
 
     def __enter__(self) -> "Ahead":
         return self
