@@ -7,7 +7,6 @@ import json
 import math
 import shutil
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -50,7 +49,7 @@ class Run:
         self.asked = 0  # questions by the newest checkpoint
         self._seconds_before = 0.0  # spent in earlier processes, up to the checkpoint
         self._started = time.perf_counter()
-        self._stop = threading.Event()
+        self._stopping = False  # no Event: a handler that sets one while it is waited for waits for its lock
 
     # ---- randomness and time -------------------------------------------------------------------------------------
 
@@ -78,7 +77,7 @@ class Run:
         numbers = (signal.SIGINT, signal.SIGTERM)
 
         def ask(_: int, __: object) -> None:
-            self._stop.set()
+            self._stopping = True
             for number in numbers:  # Ctrl-C, then `kill`, is a second one too
                 signal.signal(number, signal.SIG_DFL)
 
@@ -87,12 +86,14 @@ class Run:
 
     def check(self) -> None:
         """Raise Interrupted if a stop was asked for."""
-        if self._stop.is_set():
+        if self._stopping:
             raise Interrupted
 
     def pause(self, seconds: float) -> None:
         """Sleep, but not through a signal."""
-        self._stop.wait(seconds)
+        until = time.monotonic() + seconds
+        while not self._stopping and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, 0.1))
         self.check()
 
     # ---- metrics -------------------------------------------------------------------------------------------------

@@ -237,7 +237,7 @@ def test_interrupted_and_resumed_is_uninterrupted(finished: Path, tmp_path: Path
 
     def save(run: Run, *args: Any, **kwargs: Any) -> None:
         real(run, *args, **kwargs)
-        run._stop.set()
+        run._stopping = True
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Run, "save", save)

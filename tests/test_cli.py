@@ -116,7 +116,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     def save(run: Run, *args: Any, **kwargs: Any) -> None:
         real(run, *args, **kwargs)
-        run._stop.set()
+        run._stopping = True
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Run, "save", save)
