@@ -519,6 +519,7 @@ def test_commands_that_lack_something(files: Path, tmp_path: Path, capsys: pytes
         ("reward", ["--epochs", "0"], "passes of the first fit must be at least 1, got 0"),
         ("train", ["--fit-batch-size", "0"], "--fit-batch-size must be at least 1, got 0"),
         ("train", ["--learning-rate", "inf"], "--learning-rate must be above 0 and finite, got inf"),
+        ("train", ["--kl-target", "inf"], "--kl-target must be above 0 and finite, got inf"),
         ("train", ["--kl-coefficient", "nan"], "--kl-coefficient must be at least 0 and finite, got nan"),
     ],
 )

@@ -68,7 +68,7 @@ class TextConfig:
             ("missing-end-penalty", math.isfinite(self.missing_end_penalty), "finite"),
             ("pretraining", 0 <= self.pretraining < math.inf, "at least 0 and finite"),
             ("dpo-beta", 0 < self.dpo_beta < math.inf, "above 0 and finite"),
-            ("kl-target", self.kl_target is None or self.kl_target > 0, "above 0"),
+            ("kl-target", self.kl_target is None or 0 < self.kl_target < math.inf, "above 0 and finite"),
             ("moving-average", 0 <= self.moving_average < 1, "at least 0 and below 1"),
         ):
             require(good, f"--{name}", rule, getattr(self, name.replace("-", "_")))
