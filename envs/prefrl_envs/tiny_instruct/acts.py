@@ -1,7 +1,6 @@
 """The set phrases of a chat: what each does, and what it speaks of."""
 
-import re
-
+from prefrl_envs.tiny_instruct.grammar import Grammar
 from prefrl_envs.tiny_instruct.lexicon import FEELINGS, NAMES, THINGS
 
 _SLOTS = {"NAME": NAMES, "THING": THINGS, "FEELING": FEELINGS}
@@ -27,43 +26,9 @@ ACTS = {
 }  # fmt: skip
 
 
-def _pattern(phrase: str) -> str:
-    parts = []
-    for word in phrase.replace("(", " ( ").replace(")", " ) ").split():
-        if word == "(":
-            parts.append("(?:")
-        elif word == ")":
-            parts.append(")?")
-        elif word in _SLOTS:
-            parts.append("(" + "|".join(_SLOTS[word]) + ") ")
-        else:
-            parts.append("(?:" + "|".join(map(re.escape, word.split("/"))) + ") ")
-    return "".join(parts)
-
-
-_PATTERNS = [(name, re.compile(_pattern(phrase))) for name, phrases in ACTS.items() for phrase in phrases]
-_FIRST = frozenset(
-    [
-        "hello",
-        "hi",
-        "hey",
-        "good",
-        "dear",
-        "goodbye",
-        "bye",
-        "thank",
-        "thanks",
-        "you",
-        "how",
-        "i",
-        "that",
-        "congratulations",
-        "what",
-        "can",
-        "may",
-        "my",
-    ]
-)
+_FILLED = {slot: f"({'|'.join(words)}) " for slot, words in _SLOTS.items()}
+_PATTERNS = [(name, pattern) for name in ACTS for pattern in Grammar(ACTS).patterns(name, _FILLED)]
+_FIRST = frozenset(word for phrases in ACTS.values() for phrase in phrases for word in phrase.split()[0].split("/"))
 
 
 def act(words: tuple[str, ...]) -> tuple[str, tuple[str, ...]] | None:

@@ -4,7 +4,16 @@ from typing import Any
 
 import numpy as np
 
-from prefrl_envs.tiny_instruct.clauses import HOLE, Clause, ask, kind_phrase, noun_phrase, place_phrase, say
+from prefrl_envs.tiny_instruct.clauses import (
+    HOLE,
+    Clause,
+    ask,
+    kind_phrase,
+    noun_phrase,
+    place_phrase,
+    say,
+    verb_phrase,
+)
 from prefrl_envs.tiny_instruct.lexicon import MASS, NAMES, PLACES, THINGS, category
 from prefrl_envs.tiny_instruct.prompts import Prompt
 from prefrl_envs.tiny_instruct.reading import Reading
@@ -100,11 +109,9 @@ def _summary(paragraph: Reading, rng: np.random.Generator) -> str:
              for i, event in enumerate(chosen)]  # fmt: skip
     if plain[0] == plain[-1]:
         return " ".join([*say(plain[0]), "."])
-    first, second = say(plain[0]), say(plain[-1])
-    if plain[0].subject == plain[-1].subject:
-        second = second[len(" ".join(plain[-1].subject).split()) + len(plain[-1].subject) - 1 :] if (
-            plain[-1].subject[0] in NAMES) else second  # fmt: skip
-    return " ".join([*first, "and", *second, "."])
+    subject = plain[-1].subject
+    shared = plain[0].subject == subject and subject[0] in NAMES  # said once
+    return " ".join([*say(plain[0]), "and", *(verb_phrase if shared else say)(plain[-1]), "."])
 
 
 def _rewritten(task: Task) -> str:

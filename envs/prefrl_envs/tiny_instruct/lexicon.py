@@ -203,7 +203,6 @@ NEXT_LEADS = ("then", "later ,", "soon", "after that ,", "suddenly ,", "next ,")
 LAST_LEADS = ("at last ,", "in the end ,", "then", "finally ,")
 LEADS = (*FIRST_LEADS, *NEXT_LEADS, *LAST_LEADS)
 TIMES = ("in the morning", "in the evening", "at night", "yesterday", "today", "again", "for a long time", "last week")
-PREPOSITIONS = ("in", "on", "at")
 MARKS = (".", ",", "?", "!", ":", "-", '"', "(", ")", "*")
 
 # Words of no class: what instructions, chats and noise are made of.

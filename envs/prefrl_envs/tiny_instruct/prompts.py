@@ -25,8 +25,8 @@ from prefrl_envs.tiny_instruct.lexicon import (
 )
 from prefrl_envs.tiny_instruct.reading import read
 from prefrl_envs.tiny_instruct.stories import FRAGILE, PETS, WANTED, invent, narrate, pick
-from prefrl_envs.tiny_instruct.tasks import GRAMMAR, GROUPS, KINDS
-from prefrl_envs.tiny_instruct.truth import SINGULAR, answers, extracted, mood, subjects, true_members
+from prefrl_envs.tiny_instruct.tasks import GRAMMAR, GROUPS, KINDS, SINGULAR
+from prefrl_envs.tiny_instruct.truth import answers, extracted, mood, subjects, true_members
 
 Split = Literal["train", "validation", "test"]
 CUSTOMERS = 80

@@ -19,7 +19,6 @@ from prefrl_envs.tiny_instruct.tasks import Task
 
 _GOOD = frozenset(["find", "buy", "laugh", "smile", "sing", "dance", "thank", "fix", "give"])
 _BAD = frozenset(["lose", "break", "cry"])
-SINGULAR = {plural: group for group, plural in PLURAL.items()}
 _OPPOSITE_TENSE = {"in the past": "past", "in the present": "present", "in the future": "future"}
 _COUNTED = (
     "animal",
