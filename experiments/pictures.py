@@ -20,7 +20,7 @@ from sweeping import RESULTS
 
 from prefrl.commands.control_run import build_learner
 from prefrl.commands.watch import deterministic
-from prefrl.control.playing import play
+from prefrl.control.playing import picture_of, play
 from prefrl.control.rendering import Scene
 from prefrl.runs import newest_checkpoint, read_config
 
@@ -82,8 +82,7 @@ def moments(folder: Path, size: int, first: int, every: int | None) -> Iterator[
         every = every or max(1, round(scene.fps / FPS))
         for moment in play(env, deterministic(learner), learner.task, seed=0):
             if moment.step >= first and (moment.step - first) % every == 0:
-                data = env.unwrapped.data  # type: ignore[attr-defined]
-                yield scene.frame(np.concatenate([data.qpos, data.qvel])), moment.step / scene.fps
+                yield picture_of(env, scene), moment.step / scene.fps
             if moment.last:
                 break
 

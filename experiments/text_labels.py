@@ -29,7 +29,6 @@ from prefrl.acquisition import Acquisition
 from prefrl.choice import pairs_ordered_alike
 from prefrl.commands.text.reward_run import build_ensemble, fit_config
 from prefrl.commands.text.setup import open_model
-from prefrl.commands.text.text_run import answer
 from prefrl.commands.training import ACQUISITIONS
 from prefrl.comparisons import propose, select
 from prefrl.ensemble import RewardEnsemble
@@ -39,6 +38,7 @@ from prefrl.segments import Segment, Text, collate
 from prefrl.store import PreferenceStore
 from prefrl.text.data import read_prompts
 from prefrl.text.models import LanguageModel
+from prefrl.text.policy import answer
 from prefrl.text.settings import TextConfig
 from prefrl.text.simulated import SimulatedPeople
 from prefrl_envs import tiny_instruct
@@ -67,7 +67,11 @@ QUICK = Scale(40, 20, (20, 40), 4, 1, 2)
 def answers_of(lm: LanguageModel, path: Path, prompts: int, seed: int) -> list[Segment]:
     """Answers to the first prompts of a file; those to one prompt lie together."""
     c, asked = TextConfig(), read_prompts(path, lm)[:prompts]
-    return answer(lm, asked, most_tokens=c.most_tokens, temperature=c.temperature, seed=seed, each=EACH)
+    generator = torch.Generator().manual_seed(seed)
+    segments, _ = answer(
+        lm, asked, each=EACH, most_tokens=c.most_tokens, temperature=c.temperature, generator=generator
+    )
+    return segments
 
 
 def golds(segments: Sequence[Segment]) -> torch.Tensor:

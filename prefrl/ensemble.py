@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from prefrl.segments import SegmentBatch
+from prefrl.segments import SegmentBatch, last_steps
 
 Credit = Literal["each_step", "last_step"]
 RewardFn = Callable[[SegmentBatch], Tensor]  # -> [B, T], zero where masked
@@ -60,8 +60,7 @@ class RewardEnsemble(nn.Module):
         """[B, T] bool: the steps that carry a reward."""
         if self.credit == "each_step":
             return batch.mask
-        last = batch.mask.sum(dim=1, keepdim=True) - 1
-        return torch.arange(batch.mask.shape[1], device=last.device) == last
+        return last_steps(batch.mask)
 
     def returns(self, batch: SegmentBatch) -> Tensor:
         """[E, B] sums over each segment, undiscounted."""

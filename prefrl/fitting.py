@@ -274,7 +274,7 @@ def _groups(rankings: Sequence[str]) -> tuple[Tensor, Tensor]:
     return groups, share
 
 
-def _inside_outside(losses: Tensor, bags: Tensor, share: Tensor | float = 1.0) -> Tensor:
+def _inside_outside(losses: Tensor, bags: Tensor, share: Tensor) -> Tensor:
     """[2, 2] sums of losses [E, N] and their weight: first inside the bags, then outside; a mean is their quotient.
 
     `bags` [E, N] says how often each member's bag holds a comparison, `share` [N] how much of a ranking it is.

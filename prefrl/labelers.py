@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -76,19 +76,18 @@ class Oracle:
         settings = {field.name: getattr(self, field.name) for field in fields(self)} | {"margin": margin}
         settings = {key: "inf" if value == math.inf else value for key, value in settings.items()}
         del settings["tells_returns"]  # that it does is seen from what it tells
-        told = [{o.id: teacher_return(true_reward(o), 1.0) for o in query.options} for query in queries]
-        store.answer_all(
-            [(query, self.judge(query, margin)) for query in queries],
-            labeler=self.name,
-            provenance=[settings | {"returns": returns} for returns in told] if self.tells_returns else settings,
-        )
+        provenance = [settings | self._told(query) for query in queries] if self.tells_returns else settings
+        judged = [(query, self.judge(query, margin)) for query in queries]
+        store.answer_all(judged, labeler=self.name, provenance=provenance)
+
+    def _told(self, query: Query) -> dict[str, Any]:
+        """Each option's true return, as `PreferenceStore.answer_all` takes it."""
+        return {"returns": {option.id: teacher_return(true_reward(option), 1.0) for option in query.options}}
 
     def judge(self, query: Query, margin: float) -> Judgment:
         """The answer to one query, in the order of its options: weights of two, a ranking of more, or "cannot tell"."""
         options = sorted(query.options, key=lambda option: option.id)
         rewards = [true_reward(option) for option in options]
-        number = int(query.id, 16)
-        words = [number >> shift & 0xFFFFFFFF for shift in range(0, 128, 32)]
         skip_below, equal_within = thresholds(margin, skip=self.skip, equal=self.equal)
         nested = irrational_choices(
             np.array([teacher_return(reward, 1.0) for reward in rewards]),
@@ -97,7 +96,7 @@ class Oracle:
             mistake=self.mistake,
             skip_below=skip_below,
             equal_within=equal_within,
-            rng=np.random.default_rng(np.random.SeedSequence([self.seed, *words])),
+            rng=np.random.default_rng([self.seed, int(query.id, 16)]),
         )
         if nested is None:
             return None

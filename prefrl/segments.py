@@ -167,6 +167,11 @@ class SegmentBatch:
         )
 
 
+def last_steps(mask: Tensor) -> Tensor:
+    """[B, T] bool: the last real step of each segment, from which steps are real, [B, T]."""
+    return torch.arange(mask.shape[1], device=mask.device) == mask.sum(dim=1, keepdim=True) - 1
+
+
 def collate(segments: Sequence[Segment]) -> SegmentBatch:
     """Pad segments to one length: steps on the right, context on the left (so that it ends where the steps begin)."""
     if not segments:

@@ -7,7 +7,7 @@ import pytest
 
 from prefrl.errors import PrefrlError
 from prefrl_labeling.keymap import DEFAULT, EXPLAINED, Action, default_keymap, read_keymap, written
-from prefrl_labeling.themes import THEMES, contrast
+from prefrl_labeling.themes import THEMES, Color
 
 
 def test_every_action_has_a_key_and_an_explanation() -> None:
@@ -71,6 +71,18 @@ def test_a_missing_file_is_a_sentence(tmp_path: Path) -> None:
 def test_chords_are_written_for_people() -> None:
     shown = [written(c) for c in ("left", "ctrl+shift+z", "s", "?", "pageup", "f1", "space")]
     assert shown == ["←", "Ctrl+Shift+Z", "S", "?", "PgUp", "F1", "Space"]
+
+
+def contrast(one: Color, other: Color) -> float:
+    """How readable one color is on the other, from 1 to 21 (WCAG 2.2, "contrast ratio")."""
+    light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(color: Color) -> float:
+    """Relative luminance (WCAG 2.2)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in color)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def test_contrast_by_hand() -> None:

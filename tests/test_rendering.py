@@ -1,18 +1,34 @@
 """Pictures of states: what is drawn, where it is drawn, and how it becomes a video."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import imageio_ffmpeg
 import mujoco
 import numpy as np
 import pytest
+from worlds import Counter
 
 from prefrl.control.camera import Camera, camera_of
 from prefrl.control.drawing import SoftwareDrawing
-from prefrl.control.playing import captioned
-from prefrl.control.rendering import Scene, choose_renderer, frames, gl_candidates, renderer_for, works
+from prefrl.control.playing import captioned, enlarged, picture_of
+from prefrl.control.rendering import Renderer, Scene, choose_renderer, gl_candidates, renderer_for, works
 from prefrl.control.video import write_video
 from prefrl.errors import PrefrlError
+
+
+class Blind(Counter):
+    def render(self) -> None:
+        """Nothing."""
+
+
+def frames(
+    env_id: str, states: Sequence[np.ndarray] | np.ndarray, *, size: tuple[int, int], renderer: Renderer
+) -> Iterator[np.ndarray]:
+    """Pictures [H, W, 3], uint8, of states [T, nq + nv]; `size` is (width, height) in pixels."""
+    with Scene(env_id, size=size, renderer=renderer) as scene:
+        for state in states:
+            yield scene.frame(np.asarray(state, np.float64))
 
 
 def draw(geoms: str, camera: Camera, size: tuple[int, int] = (100, 80)) -> np.ndarray:
@@ -184,3 +200,14 @@ def test_a_caption_is_in_the_lower_left_corner():
     assert changed[75:, :100].any()
     assert not changed[:75].any()
     assert not changed[:, 150:].any()
+
+
+def test_an_environment_that_gives_no_picture_is_a_sentence() -> None:
+    with pytest.raises(PrefrlError, match="the environment gave no picture but NoneType"):
+        picture_of(Blind(), None)
+
+
+def test_small_pictures_grow_by_whole_pixels() -> None:
+    picture = np.array([[[1], [2]]], np.uint8)
+    assert enlarged(picture, 5)[..., 0].tolist() == [[1, 1, 2, 2], [1, 1, 2, 2]]
+    assert enlarged(picture, 1).tolist() == picture.tolist()

@@ -63,15 +63,3 @@ THEMES = {
         bad=(255, 165, 100),
     ),
 }
-
-
-def contrast(one: Color, other: Color) -> float:
-    """How readable one color is on the other, from 1 to 21 (WCAG 2.2, "contrast ratio")."""
-    light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
-
-
-def _luminance(color: Color) -> float:
-    """Relative luminance (WCAG 2.2)."""
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in color)]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

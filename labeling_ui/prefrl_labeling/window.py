@@ -20,7 +20,7 @@ from prefrl_labeling.ahead import Ahead
 from prefrl_labeling.contents import Content, Draw, Film
 from prefrl_labeling.draft import Draft, spoken
 from prefrl_labeling.guide import Guide
-from prefrl_labeling.keymap import RANKS, Action, Keymap, spelled
+from prefrl_labeling.keymap import NAMED, RANKS, Action, Keymap, spelled
 from prefrl_labeling.overlays import Button, History, Past, PracticeScreen
 from prefrl_labeling.panes import text_page, text_rows
 from prefrl_labeling.playback import Playback
@@ -39,14 +39,7 @@ _POLL_SECONDS = 0.5  # between looks at the store
 _STUTTER = 0.25  # a longer pause between two pictures (a busy machine, a sleeping one) does not move the clips on
 _NAMES = {
     **{getattr(pygame, f"K_{letter}"): letter for letter in string.ascii_lowercase + string.digits},
-    **{getattr(pygame, f"K_F{n}"): f"f{n}" for n in range(1, 13)},
-    **{
-        getattr(pygame, f"K_{name.upper()}"): name
-        for name in (
-            *("left", "right", "up", "down", "space", "backspace", "escape", "tab", "return", "delete", "insert"),
-            *("home", "end", "pageup", "pagedown"),
-        )
-    },
+    **{getattr(pygame, f"K_{name.upper()}"): name for name in NAMED},
     pygame.K_KP_ENTER: "return",
 }
 _SAVED = {

@@ -1,5 +1,6 @@
-"""Where networks are evaluated."""
+"""Where networks are evaluated, and on how many processors."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -7,6 +8,11 @@ from typing import Any, Literal
 from prefrl.errors import PrefrlError
 
 Device = Literal["auto", "cpu", "cuda"]
+
+
+def usable_processors() -> int:
+    """As many as this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def find_device(wanted: Device) -> str:

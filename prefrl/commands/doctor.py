@@ -12,6 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from prefrl.commands.devices import usable_processors
+
 # What to say of each: fine, worth knowing, in the way.
 Mark = Literal["ok", "note", "bad"]
 _STYLES = {"ok": "green", "note": "yellow", "bad": "bold red"}
@@ -144,10 +146,9 @@ def _ffmpeg() -> Finding:
 
 
 def _threads() -> Finding:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     limits = [f"{name}={os.environ[name]}" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if name in os.environ]
     uses = "training on vectors uses one, on pictures or text all"
-    return Finding("processors", ", ".join([f"{usable} usable of {os.cpu_count()}; {uses}", *limits]))
+    return Finding("processors", ", ".join([f"{usable_processors()} usable of {os.cpu_count()}; {uses}", *limits]))
 
 
 def disk(free: float) -> Finding:

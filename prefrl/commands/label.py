@@ -68,11 +68,10 @@ class Label:
                 f"{store_path.parent} {why}, so it asks nobody; label a run that was begun with --labeler people"
             )
         if self.renderer == "gl":
-            from prefrl.control.rendering import INSTALL_GL, choose_renderer
+            from prefrl.control.rendering import renderer_for
 
             # Before the window opens: afterward there would be the same sentence in every pane.
-            if choose_renderer() == "software":
-                raise PrefrlError(f"no OpenGL library draws here ({INSTALL_GL}, or leave --renderer out)")
+            renderer_for("", "gl")
         try:
             import prefrl_labeling.window as window
         except ImportError as error:

@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from prefrl.commands import exchange
-from prefrl.commands.quality import agreement_between, liking, remarks
+from prefrl.commands.quality import PAUSE_SECONDS, agreement_between, liking, remarks
 from prefrl.commands.statistics import wilson95
 from prefrl.errors import PrefrlError
 
 if TYPE_CHECKING:
     from prefrl.answers import Answer
     from prefrl.store import PreferenceStore
-
-PAUSE_SECONDS = 300.0  # a longer silence between two answers of one labeler is a break, not slow work
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,8 @@ def _outcomes(tasks: Sequence[tuple[str, Sequence[Group]]]) -> str:
     table = _table(names, rows, numbers=range(2, len(names)))
     return (
         f"<h2>Outcome</h2>{table}<p>True return: mean over the n finished runs of their evaluation episodes, "
-        "the policy acting without noise. Score: 0 % is a random policy, 100 % one trained as long on the true reward. "
+        "the policy acting without noise, in games and text as it learned to. Score: 0 % is a random policy, 100 % one "
+        "trained as long on the true reward. "
         "Fitting: share of the time that went into the reward model.</p>"
     )
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from prefrl.answers import Answer, Check
     from prefrl.comparisons import Judgment
 
+PAUSE_SECONDS = 300.0  # a longer silence between two answers of one labeler is a break, not slow work
 FAST_SECONDS = 0.7  # nobody has seen two clips and chosen in less
 FAST_SHARE = 0.6  # of the longer clip, as it was played, that must have been seen
 
@@ -122,13 +123,13 @@ def cyclic_triads(answers: Sequence[Answer]) -> tuple[int, int]:
     return cyclic, decided
 
 
-def rates(answers: Sequence[Answer], *, parts: int = 4, pause: float = 300.0) -> list[float]:
+def rates(answers: Sequence[Answer], *, parts: int = 4) -> list[float]:
     """Answers a minute in each of so many equally long stretches of answers, longer silences left out.
 
     Empty for fewer than ten answers a stretch, and for an oracle, whose answers come all at once.
     """
     times = sorted(datetime.fromisoformat(answer.answered_at).timestamp() for answer in answers)
-    gaps = [b - a for a, b in itertools.pairwise(times) if b - a <= pause]
+    gaps = [b - a for a, b in itertools.pairwise(times) if b - a <= PAUSE_SECONDS]
     size = len(gaps) // parts
     stretches = [gaps[i * size : (i + 1) * size] for i in range(parts)]
     # Half of the answers without any time between them: they were given in one go.

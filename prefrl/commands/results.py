@@ -33,9 +33,12 @@ class Result:
     @property
     def settings(self) -> dict[str, Any]:
         """What decides over the outcome, with dotted names."""
-        flat = {key: value for key, value in _flat(self.config) if key.split(".")[0] not in _INCIDENTAL}
         ignored = _OF_REWARD_MODEL if self.config["reward"] == "true" else ()
-        return {k: v for k, v in flat.items() if k not in _INCIDENTAL and not k.startswith(ignored or ("\0",))}
+        return {
+            key: value
+            for key, value in _flat(self.config)
+            if not {key, key.split(".")[0]} & _INCIDENTAL and not key.startswith(ignored)
+        }
 
     def curve(self, column: str, against: str = "steps") -> tuple[list[float], list[float]]:
         """Steps, or another column, and values of the rounds in which both were measured."""

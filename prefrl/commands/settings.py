@@ -4,10 +4,10 @@ Christiano et al. 2017, appendix A.1 (MuJoCo) and A.2 (Atari); no heavy import, 
 """
 
 import math
-import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from prefrl.commands.devices import usable_processors
 from prefrl.errors import PrefrlError
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ PICTURES = Settings(
     longest_round=40 * 16 * 128,
     normalizes=False,
     clips_per_label=2.0,
-    processors=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+    processors=usable_processors(),
     fit={
         "first_epochs": 20,
         "batch_size": 16,

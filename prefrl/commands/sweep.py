@@ -86,10 +86,10 @@ class Sweep:
     def _carry_out(self, rows: Sequence["Row"]) -> list["Row"]:
         """Bring the rows to their ends; those that failed. Raises Interrupted when it is stopped."""
         from prefrl.commands.sweeping.display import Display
-        from prefrl.commands.sweeping.engines import Cluster, Processes
+        from prefrl.commands.sweeping.engines import Cluster, Engine, Processes
         from prefrl.commands.sweeping.outcomes import keep
 
-        engine = Cluster(self.cluster) if self.cluster else Processes(self.processes)
+        engine: Engine = Cluster(self.cluster) if self.cluster else Processes(self.processes)
         waiting, failed = {row.name: row for row in rows}, []
         for row in rows:
             engine.start(self._job(row))

@@ -88,7 +88,7 @@ class Train:
     oracle_gamma: float = 1.0
     """Below 1 the oracle is myopic: the end of a clip counts more."""
     oracle_mistake: float = 0.0
-    """Chance that the oracle answers the opposite."""
+    """Chance that the oracle names another clip than the one it would have."""
     oracle_skip: float = 0.0
     """The oracle cannot tell where no clip returns this share of the mean; where that is negative, where all clips
     return as much less than the mean."""
@@ -253,33 +253,28 @@ class Train:
             | ({} if self.regularization else {"weight_decay": 0.0})
         )
         loop = LoopConfig(warmup_steps=warmup, steps_per_round=steps_per_round, options=self.options, fit=fit)
-        options = asdict(self)
+        recorded = None
         if self.labels_from is not None:
             from prefrl.commands.labels import find_store
 
-            check_recorded(find_store(self.labels_from), task)
-            options["labels_from"] = str(find_store(self.labels_from).resolve())
-        options |= {"labels": labels, "labeler": self._labeler(), "algo": algo, "steps": total, "upfront": upfront}
-        options |= {"threads": self.processors, "device": device}
-        for name in (
-            "out",
-            "options",
-            "quiet",
-            "open_window",
-            "fit_updates",
-            "entropy_bonus",
-            "fit",
-            "regularization",
-            "clip_seconds",
-            "round_steps",
-            "network",
-            "unmasked",
-            "pretraining",
-            *(name for name in options if name.startswith("oracle_")),
-        ):
-            del options[name]
+            recorded = find_store(self.labels_from)
+            check_recorded(recorded, task)
         return {
-            **options,
+            "task": self.task,
+            "labels": labels,
+            "labels_from": None if recorded is None else str(recorded.resolve()),
+            "steps": total,
+            "seed": self.seed,
+            "reward": self.reward,
+            "labeler": self._labeler(),
+            "when_short": self.when_short,
+            "algo": algo,
+            "acquisition": self.acquisition,
+            "members": self.members,
+            "upfront": upfront,
+            "noise": self.noise,
+            "threads": self.processors,
+            "device": device,
             **{key: value for key, value in asdict(task).items() if key != "name"},
             "clip_seconds": task.clip_steps / task.clip_fps if self.clip_steps else clip_seconds,
             "horizon": settings.horizon,

@@ -7,14 +7,14 @@ import torch
 from gymnasium.envs.mujoco import MujocoEnv
 
 from prefrl.choice import pairs_ordered_alike
-from prefrl.control.clips import cut
+from prefrl.control.clips import cut, transitions
 from prefrl.control.learner import ControlLearner
 from prefrl.control.tasks import Task
 from prefrl.control.vector import Record
 from prefrl.ensemble import RewardEnsemble
 from prefrl.labelers import true_reward
 from prefrl.measuring import canonically_shaped, correlation, epic_distance, every_pair, reliability
-from prefrl.segments import SegmentBatch, collate
+from prefrl.segments import collate
 
 ENVIRONMENTS, STEPS = 4, 1000  # of the policy acting with its noise
 CLIPS = 300  # at most; all their pairs are counted
@@ -113,7 +113,4 @@ def _learned_of_all(ensemble: RewardEnsemble, obs: np.ndarray, actions: np.ndarr
 
 def _learned(ensemble: RewardEnsemble, obs: np.ndarray, act: np.ndarray) -> np.ndarray:
     """[n] what is paid for actions [n, *act] at observations [n, *obs]."""
-    seen = torch.from_numpy(obs)[:, None]
-    mask = torch.ones(seen.shape[:2], dtype=torch.bool)
-    batch = SegmentBatch(seen, torch.from_numpy(act)[:, None], mask, seen[:, :0], mask[:, :0])
-    return ensemble.reward(batch)[:, 0].double().numpy()
+    return ensemble.reward(transitions(obs, act))[:, 0].double().numpy()

@@ -93,3 +93,10 @@ def as_batch(record: Record) -> SegmentBatch:
         context=obs[:, :0],
         context_mask=none,
     )
+
+
+def transitions(obs: np.ndarray, act: np.ndarray) -> SegmentBatch:
+    """Steps [n, *obs] and [n, *act] as n segments of one step each."""
+    seen = torch.from_numpy(obs)[:, None]
+    mask = torch.ones(seen.shape[:2], dtype=torch.bool)
+    return SegmentBatch(seen, torch.from_numpy(act)[:, None], mask, seen[:, :0], mask[:, :0])

@@ -6,7 +6,7 @@ import numpy as np
 
 from prefrl.control.game_replay import replayed_game
 from prefrl.control.pictures import GameVecEnv
-from prefrl.control.playing import captioned
+from prefrl.control.playing import captioned, enlarged
 from prefrl.control.tasks import AtariTask
 from prefrl.control.vector import Record
 
@@ -45,9 +45,9 @@ class GameFilm:
         points = np.cumsum(self._record.true_reward[:, 0])
         for frame, picture in enumerate(replayed_game(self._view)):
             step = frame // self._view.skip
-            grow = max(1, self._size // max(picture.shape[:2]))  # whole pixels stay sharp
-            large = np.repeat(np.repeat(picture, grow, axis=0), grow, axis=1)
-            yield captioned(large, f"{self._name}   step {step + 1}   points {points[step]:,.0f}")
+            yield captioned(
+                enlarged(picture, self._size), f"{self._name}   step {step + 1}   points {points[step]:,.0f}"
+            )
 
 
 def _played(

@@ -15,21 +15,20 @@ from stable_baselines3.common.logger import Logger
 from prefrl.choice import pairs_ordered_alike
 from prefrl.control.algorithms import LearnerConfig, VectorPolicy, build_model, with_least_noise
 from prefrl.control.buffers import PaidReplayBuffer
-from prefrl.control.clips import as_batch, clip, spans
+from prefrl.control.clips import as_batch, clip, spans, transitions
 from prefrl.control.normalizing import RewardNormalizer, moments, set_moments
 from prefrl.control.tasks import Task
 from prefrl.ensemble import RewardFn
 from prefrl.labelers import true_reward
 from prefrl.loop import Experience
 from prefrl.measuring import correlation
-from prefrl.segments import SegmentBatch
 from prefrl.state_files import load_state, save_state
 
 
 class ControlLearner:
     """Learns a policy for one task with Stable-Baselines3.
 
-    The learned reward is paid once a rollout (PPO, TRPO) or when a batch is sampled (SAC), so what is replayed is
+    The learned reward is paid once a rollout (TRPO, PPO, A2C) or when a batch is sampled (SAC), so what is replayed is
     always paid by the newest reward. `check` is called at every step and may raise Interrupted.
     """
 
@@ -186,10 +185,7 @@ class ControlLearner:
         if self._reward is None:
             return true_reward
         low, high = self.venv.action_space.low, self.venv.action_space.high  # type: ignore[attr-defined]
-        act = torch.from_numpy(low + 0.5 * (actions + 1.0) * (high - low))[:, None]
-        seen = torch.from_numpy(obs)[:, None]
-        mask = torch.ones(seen.shape[:2], dtype=torch.bool)
-        return self._reward(SegmentBatch(seen, act, mask, seen[:, :0], mask[:, :0])).numpy()[:, 0]
+        return self._reward(transitions(obs, low + 0.5 * (actions + 1.0) * (high - low))).numpy()[:, 0]
 
     # ---- state ---------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from typing import Any
 
-import gymnasium
 import numpy as np
 
 from prefrl.control.game_replay import GameLog
@@ -87,19 +86,3 @@ class GameVecEnv(Recorder):
 
     def close(self) -> None:
         self._vector.close()
-
-    # What Stable-Baselines3 may ask of single copies, which there are none of.
-
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        return [getattr(self._vector, attr_name, None) for _ in self._get_indices(indices)]
-
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        raise NotImplementedError
-
-    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
-        raise NotImplementedError
-
-    def env_is_wrapped(
-        self, wrapper_class: type[gymnasium.Wrapper[Any, Any, Any, Any]], indices: Any = None
-    ) -> list[bool]:
-        return [False for _ in self._get_indices(indices)]

@@ -16,7 +16,6 @@ from prefrl.errors import PrefrlError
 from prefrl.segments import Replay
 
 Policy = Callable[[np.ndarray], Any]  # observation [*obs] -> action
-LONGEST = 1000  # steps of an episode without a time limit
 MOST_FPS = 60.0
 
 
@@ -36,10 +35,10 @@ def play(env: gymnasium.Env[Any, Any], policy: Policy, task: Task, *, seed: int)
     while True:
         obs, _ = env.reset(seed=seed + episode)
         total = 0.0
-        for step in range(task.episode_steps or LONGEST):
+        for step in range(task.longest):
             obs, reward, terminated, truncated, _ = env.step(policy(np.asarray(obs, np.float32)))
             total += float(reward)
-            last = terminated or truncated or step + 1 == (task.episode_steps or LONGEST)
+            last = terminated or truncated or step + 1 == task.longest
             yield Moment(episode, step, total, last)
             if last:
                 break
@@ -81,8 +80,11 @@ class Film:
                 wanted = self._episodes is not None or shown * self._every < self._seconds * self._task.fps
                 if wanted and moment.step % self._every == 0:
                     shown += 1
-                    yield captioned(self._picture(env, scene), f"{self._task.name}   step {moment.step + 1}   "
-                                    f"return {moment.true_return:,.1f}")  # fmt: skip
+                    picture = picture_of(env, scene)
+                    if scene is None:
+                        picture = enlarged(picture, self._size)
+                    said = f"step {moment.step + 1}   return {moment.true_return:,.1f}"
+                    yield captioned(picture, f"{self._task.name}   {said}")
                 if moment.last:
                     self.returns.append(moment.true_return)
                     enough = self._seconds * self._task.fps <= shown * self._every
@@ -93,18 +95,29 @@ class Film:
                 scene.close()
             env.close()
 
-    def _picture(self, env: gymnasium.Env[Any, Any], scene: Scene | None) -> np.ndarray:
-        if scene is not None:
-            data = env.unwrapped.data  # type: ignore[attr-defined]
-            return scene.frame(np.concatenate([data.qpos, data.qvel]))
-        try:
-            picture = env.render()
-        except gymnasium.error.DependencyNotInstalled as error:
-            raise PrefrlError(f"{self._task.name} needs a package to draw itself: {error}") from error
-        if not isinstance(picture, np.ndarray):
-            raise PrefrlError(f"{self._task.name} gave no picture but {type(picture).__name__}")
-        grow = max(1, self._size // max(picture.shape[:2]))  # whole pixels stay sharp
-        return np.repeat(np.repeat(picture, grow, axis=0), grow, axis=1)
+
+def picture_of(env: gymnasium.Env[Any, Any], scene: Scene | None) -> np.ndarray:
+    """[H, W, 3] uint8 of an environment as it is now: by the scene of a MuJoCo model, or as it draws itself.
+
+    Raises PrefrlError if it cannot.
+    """
+    if scene is not None:
+        data = env.unwrapped.data  # type: ignore[attr-defined]
+        return scene.frame(np.concatenate([data.qpos, data.qvel]))
+    name = "the environment" if env.spec is None else env.spec.id
+    try:
+        picture = env.render()
+    except gymnasium.error.DependencyNotInstalled as error:
+        raise PrefrlError(f"{name} needs a package to draw itself: {error}") from error
+    if not isinstance(picture, np.ndarray):
+        raise PrefrlError(f"{name} gave no picture but {type(picture).__name__}")
+    return np.asarray(picture, np.uint8)
+
+
+def enlarged(picture: np.ndarray, size: int) -> np.ndarray:
+    """[H, W, 3] so often as large that its longer side is at most `size`; whole pixels stay sharp."""
+    grow = max(1, size // max(picture.shape[:2]))
+    return np.repeat(np.repeat(picture, grow, axis=0), grow, axis=1)
 
 
 def make_drawable(task: Task) -> gymnasium.Env[Any, Any]:
@@ -135,7 +148,7 @@ def replayed(view: Replay) -> Iterator[np.ndarray]:
             if step == view.start and not np.array_equal(np.asarray(obs, view.seen.dtype), view.seen):
                 raise PrefrlError(f"{view.env_id} does not do the same again, so the clip cannot be drawn later")
             if step >= view.start:
-                yield np.asarray(env.render(), np.uint8)
+                yield picture_of(env, None)
             obs = env.step(action)[0]
     except gymnasium.error.Error as error:
         raise PrefrlError(f"{view.env_id} cannot draw itself: {error}") from error

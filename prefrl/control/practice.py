@@ -3,12 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import gymnasium
 import mujoco
 import numpy as np
 from gymnasium import spaces
 
-from prefrl.control.playing import make_drawable
+from prefrl.control.playing import make_drawable, picture_of
 from prefrl.control.rendering import Renderer, Scene, is_mujoco
 from prefrl.control.tasks import Task
 from prefrl.errors import PrefrlError
@@ -38,23 +37,14 @@ class Driving:
     def reset(self) -> np.ndarray:
         """Begin anew; the picture [H, W, 3]."""
         self._env.reset()
-        return self._picture()
+        return picture_of(self._env, self._scene)
 
     def step(self, held: frozenset[str]) -> np.ndarray:
         """One step with these keys held; the picture [H, W, 3]."""
         _, _, terminated, truncated, _ = self._env.step(self._act(held))
         if terminated or truncated:
             self._env.reset()
-        return self._picture()
-
-    def _picture(self) -> np.ndarray:
-        if self._scene is not None:
-            data = self._env.unwrapped.data  # type: ignore[attr-defined]
-            return self._scene.frame(np.concatenate([data.qpos, data.qvel]))
-        try:
-            return np.asarray(self._env.render(), np.uint8)
-        except gymnasium.error.DependencyNotInstalled as error:
-            raise PrefrlError(f"the environment needs a package to draw itself: {error}") from error
+        return picture_of(self._env, self._scene)
 
     def close(self) -> None:
         """Give everything back."""

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import gymnasium
@@ -202,12 +201,3 @@ class Scene:
 def is_mujoco(simulator: Any) -> bool:
     """Whether an unwrapped environment keeps its state as MuJoCo's positions and velocities."""
     return hasattr(simulator, "model") and hasattr(getattr(simulator, "data", None), "qpos")
-
-
-def frames(
-    env_id: str, states: Sequence[np.ndarray] | np.ndarray, *, size: tuple[int, int], renderer: Renderer
-) -> Iterator[np.ndarray]:
-    """Pictures [H, W, 3], uint8, of states [T, nq + nv]; `size` is (width, height) in pixels."""
-    with Scene(env_id, size=size, renderer=renderer) as scene:
-        for state in states:
-            yield scene.frame(np.asarray(state, np.float64))

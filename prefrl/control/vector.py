@@ -98,6 +98,22 @@ class Recorder(VecEnv):
         """What the policy sees of `obs` [..., *obs]."""
         return obs
 
+    # What Stable-Baselines3 may ask of single copies: only whether they draw themselves, which they need not.
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        return [None for _ in self._get_indices(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        raise NotImplementedError
+
+    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+        raise NotImplementedError
+
+    def env_is_wrapped(
+        self, wrapper_class: type[gymnasium.Wrapper[Any, Any, Any, Any]], indices: Any = None
+    ) -> list[bool]:
+        return [False for _ in self._get_indices(indices)]
+
 
 class RecordingVecEnv(Recorder):
     """n copies of a Gymnasium environment that observes a vector.
@@ -231,21 +247,3 @@ class RecordingVecEnv(Recorder):
     def close(self) -> None:
         for env in self.envs:
             env.close()
-
-    def _chosen(self, indices: Any) -> list[gymnasium.Env[Any, Any]]:
-        return [self.envs[i] for i in self._get_indices(indices)]
-
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        return [getattr(env, attr_name) for env in self._chosen(indices)]
-
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        for env in self._chosen(indices):
-            setattr(env, attr_name, value)
-
-    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
-        return [getattr(env, method_name)(*args, **kwargs) for env in self._chosen(indices)]
-
-    def env_is_wrapped(
-        self, wrapper_class: type[gymnasium.Wrapper[Any, Any, Any, Any]], indices: Any = None
-    ) -> list[bool]:
-        return [False for _ in self._chosen(indices)]

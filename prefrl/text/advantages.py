@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from prefrl.segments import last_steps
+
 
 def token_rewards(score: Tensor, kl: Tensor, mask: Tensor, *, coefficient: float) -> Tensor:
     """Score [B, T] minus the price of the KL [B, T] at every token, zero where masked: [B, T].
@@ -17,8 +19,7 @@ def end_penalty(mask: Tensor, ended: Tensor, *, penalty: float) -> Tensor:
 
     Huang et al. 2023, "The N implementation details of RLHF with PPO": the EOS trick.
     """
-    last = torch.arange(mask.shape[1], device=mask.device) == mask.sum(dim=1, keepdim=True) - 1
-    return -penalty * (last & ~ended[:, None]).to(torch.float32)
+    return -penalty * (last_steps(mask) & ~ended[:, None]).to(torch.float32)
 
 
 def generalized_advantages(rewards: Tensor, values: Tensor, mask: Tensor, *, gamma: float, lam: float) -> Tensor:
@@ -49,9 +50,7 @@ def leave_one_out(returns: Tensor) -> Tensor:
     return (returns - returns.mean(dim=1, keepdim=True)) * (k / (k - 1))
 
 
-def whiten(values: Tensor, mask: Tensor, *, shift: bool = True) -> Tensor:
-    """Scaled to variance 1, and with `shift` to mean 0, over the real entries; zero where masked. Any shape."""
+def whiten(values: Tensor, mask: Tensor) -> Tensor:
+    """Scaled to mean 0 and variance 1 over the real entries; zero where masked. Any shape."""
     real = values[mask]
-    mean, variance = real.mean(), real.var(correction=0)
-    whitened = (values - mean) * torch.rsqrt(variance + 1e-8)
-    return (whitened if shift else whitened + mean) * mask
+    return (values - real.mean()) * torch.rsqrt(real.var(correction=0) + 1e-8) * mask

@@ -1,6 +1,5 @@
 """Which of several systems gives better answers: win rates, their intervals, and Bradley-Terry scores."""
 
-import itertools
 import math
 from collections.abc import Sequence
 
@@ -64,13 +63,3 @@ def bradley_terry(rates: np.ndarray, games: np.ndarray) -> np.ndarray:
             break
     scores: np.ndarray = np.log(strength)
     return scores
-
-
-def all_pairs(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Win rates [S, S] and games [S, S] of scores [S, n] of S systems on the same n prompts."""
-    systems, prompts = scores.shape
-    rates, games = np.full((systems, systems), 0.5), np.zeros((systems, systems))
-    for i, j in itertools.permutations(range(systems), 2):
-        rates[i, j] = np.mean([outcome(a, b) for a, b in zip(scores[i], scores[j], strict=True)])
-        games[i, j] = prompts
-    return rates, games

@@ -9,7 +9,7 @@ from prefrl.comparisons import Comparison, ranked_pairs
 from prefrl.errors import PrefrlError
 from prefrl.segments import Segment, Text
 from prefrl.text.models import LanguageModel
-from prefrl.text.packing import as_segment
+from prefrl.text.packing import as_segment, token_ids
 from prefrl.text.policy import Prompt
 from prefrl.text.prompts import decode_answers, encode_answer, encode_prompt
 from prefrl.text.supervised import Example
@@ -187,8 +187,8 @@ def _segment(lm: LanguageModel, where: str, prompt: str, answer: str) -> Segment
 
 def as_example(segment: Segment) -> Example:
     """A demonstration of which the answer is learned."""
-    ids = (*segment.context.tolist(), int(segment.obs[0]), *segment.act.tolist())
-    return Example(ids, len(segment.context) + 1)
+    prompt, answer = token_ids(segment)
+    return Example((*prompt, *answer), len(prompt))
 
 
 def check_tokenizer(lm: LanguageModel, segment: Segment, where: str) -> None:

@@ -72,19 +72,18 @@ class ModelLabeler:
         with self.lm.autocast():
             out = self.lm.model(input_ids=torch.tensor([asked], device=self.lm.device), logits_to_keep=1)
         log_probs = torch.log_softmax(out.logits[0, -1].float(), dim=-1)
-        first, second = (float(log_probs[self._token(choice)]) for choice in self.choices)
+        first, second = log_probs[list(self._tokens())].tolist()
         return 1.0 / (1.0 + math.exp(second - first))
 
-    def _token(self, choice: str) -> int:
-        """The first token by which the two choices differ."""
-        ids = [self.lm.tokenizer(c, add_special_tokens=False)["input_ids"] for c in self.choices]
-        different = [i for i, pair in enumerate(zip(*ids, strict=False)) if pair[0] != pair[1]]
-        if not different or different[0] != 0:
+    def _tokens(self) -> tuple[int, int]:
+        """The first token of each choice. Raises PrefrlError if they are the same."""
+        first, second = (self.lm.tokenizer(c, add_special_tokens=False)["input_ids"][:1] for c in self.choices)
+        if not first or not second or first == second:
             raise PrefrlError(
                 f"the judge {self.name} cannot tell {self.choices[0]!r} from {self.choices[1]!r} by their first token; "
                 "name other choices"
             )
-        return int(ids[self.choices.index(choice)][0])
+        return int(first[0]), int(second[0])
 
     def check_sides(self, first: Sequence[tuple[float, float]]) -> None:
         """Raise PrefrlError if nearly all of these pairs were decided by place."""

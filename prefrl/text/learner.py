@@ -16,14 +16,14 @@ from prefrl.ensemble import RewardFn
 from prefrl.errors import PrefrlError
 from prefrl.loop import Experience
 from prefrl.measuring import correlation
-from prefrl.segments import collate
+from prefrl.segments import collate, last_steps
 from prefrl.state_files import load_state, save_state
 from prefrl.text.advantages import end_penalty
 from prefrl.text.heads import Critic
 from prefrl.text.improving import fit_critic, improve, improve_by_comparisons, judge
 from prefrl.text.kl import adapted_coefficient
 from prefrl.text.models import LanguageModel, rough, trainable, trunk
-from prefrl.text.policy import Acted, Gold, Policy, Prompt, adam, batch_parts
+from prefrl.text.policy import Acted, Gold, Policy, Prompt, adam, check_lengths
 from prefrl.text.settings import TextConfig
 from prefrl.text.supervised import Example, document_loss
 
@@ -54,12 +54,7 @@ class TextLearner:
     ) -> None:
         if not prompts:
             raise PrefrlError("there are no prompts to answer; name a file with at least one")
-        longest = max(prompts, key=lambda prompt: len(prompt.ids))
-        if len(longest.ids) + config.most_tokens > lm.context:
-            raise PrefrlError(
-                f"the prompt {longest.text[:40]!r}... has {len(longest.ids)} tokens; with {config.most_tokens} for the "
-                f"answer that is more than the {lm.context} that the model reads: shorten it, or lower --most-tokens"
-            )
+        check_lengths(lm, prompts, config.most_tokens)
         if config.pretraining > 0 and not documents:
             raise PrefrlError("a pretraining weight needs documents; name them with --documents")
         if config.algo == "dpo" and comparisons is None:
@@ -182,11 +177,9 @@ class TextLearner:
             gold = acted.gold
             if bool(gold.isnan().any()):
                 raise PrefrlError("there is no gold standard that could pay for these answers; learn from a reward")
-            last = torch.arange(acted.batch.mask.shape[1]) == acted.batch.mask.sum(dim=1, keepdim=True) - 1
-            return gold[:, None] * last
-        parts = batch_parts(len(acted.batch), self.config.batch_size)
+            return gold[:, None] * last_steps(acted.batch.mask)
         with rough(self.policy.lm.device):
-            return torch.cat([reward(acted.batch[part]) for part in parts])
+            return reward(acted.batch)
 
     def _against_gold(self, score: Tensor, acted: Acted) -> dict[str, float]:
         """How scores [B, T] of answers that nothing was fitted to stand to what the answers are truly worth."""

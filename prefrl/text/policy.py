@@ -8,8 +8,9 @@ import torch
 from peft import PeftModel
 from torch import Tensor, nn
 
+from prefrl.errors import PrefrlError
 from prefrl.segments import Segment, SegmentBatch, Text, collate
-from prefrl.text.generation import sample
+from prefrl.text.generation import Answers, sample
 from prefrl.text.models import LanguageModel, frozen, trainable, twin
 from prefrl.text.packing import answer_log_probs, as_segment
 from prefrl.text.prompts import decode_answers
@@ -24,6 +25,44 @@ class Prompt:
 
     text: str  # as a person reads it
     ids: tuple[int, ...]  # as the model does, with all that its template adds
+
+
+def answer(
+    lm: LanguageModel,
+    prompts: Sequence[Prompt],
+    *,
+    each: int = 1,
+    most_tokens: int,
+    temperature: float,
+    generator: torch.Generator,
+    gold: Gold | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> tuple[list[Segment], Answers]:
+    """`each` answers to every prompt, those to one prompt together, and how they came about.
+
+    At temperature 0 they are the likeliest. With `gold` they carry what they are truly worth. Raises PrefrlError for a
+    prompt after which the model cannot read as many tokens as an answer may have.
+    """
+    check_lengths(lm, prompts, most_tokens)
+    ids = [prompt.ids for prompt in prompts]
+    answers = sample(lm, ids, each=each, most=most_tokens, temperature=temperature, generator=generator, check=check)
+    rows = [t[:n].tolist() for t, n in zip(answers.tokens, answers.mask.sum(dim=1).tolist(), strict=True)]
+    segments = []
+    for i, (tokens, text) in enumerate(zip(rows, decode_answers(lm, rows), strict=True)):
+        prompt = prompts[i // each]
+        worth = None if gold is None else gold(prompt.text, text)
+        segments.append(as_segment(prompt.ids, tokens, Text(prompt.text, text), worth))
+    return segments, answers
+
+
+def check_lengths(lm: LanguageModel, prompts: Sequence[Prompt], most_tokens: int) -> None:
+    """Raise PrefrlError for a prompt after which the model cannot read that many tokens more."""
+    for prompt in prompts:
+        if len(prompt.ids) + most_tokens > lm.context:
+            raise PrefrlError(
+                f"the prompt {prompt.text[:40]!r}... has {len(prompt.ids)} tokens; with {most_tokens} for the answer "
+                f"that is more than the {lm.context} that the model reads: shorten it, or lower --most-tokens"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,22 +93,16 @@ class Policy:
 
     def act(self, prompts: Sequence[Prompt], each: int, generator: torch.Generator, check: Callable[[], None]) -> Acted:
         """`each` answers to every prompt."""
-        answers = sample(
+        segments, answers = answer(
             self.lm,
-            [prompt.ids for prompt in prompts],
+            prompts,
             each=each,
-            most=self.config.most_tokens,
+            most_tokens=self.config.most_tokens,
             temperature=self.config.temperature,
             generator=generator,
+            gold=self._gold,
             check=check,
         )
-        rows = [t[:n].tolist() for t, n in zip(answers.tokens, answers.mask.sum(dim=1).tolist(), strict=True)]
-        texts = decode_answers(self.lm, rows)
-        segments = []
-        for i, (tokens, text) in enumerate(zip(rows, texts, strict=True)):
-            prompt = prompts[i // each]
-            gold = None if self._gold is None else self._gold(prompt.text, text)
-            segments.append(as_segment(prompt.ids, tokens, Text(prompt.text, text), gold))
         batch = collate(segments)
         # In 32 bits they are what a forward pass gives, to 1e-5; in 16 the ratio must be taken against the same pass.
         log_probs = answers.log_probs if self.lm.device.type == "cpu" else self.log_probs(batch)

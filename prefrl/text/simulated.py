@@ -48,9 +48,7 @@ class SimulatedPeople:
 
     def judge(self, query: Query) -> tuple[Person, Judgment]:
         """Who answers a question, and what, in the order of its options."""
-        number = int(query.id, 16)
-        words = [number >> shift & 0xFFFFFFFF for shift in range(0, 128, 32)]
-        rng = np.random.default_rng(np.random.SeedSequence([self.seed, *words]))
+        rng = np.random.default_rng([self.seed, int(query.id, 16)])
         person = self.people[int(rng.integers(len(self.people)))]
         options = sorted(query.options, key=lambda option: option.id)
         shown = [options[i] for i in rng.permutation(len(options))]

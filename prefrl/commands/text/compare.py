@@ -77,16 +77,18 @@ class Compare:
             return [Text(text_field(r, "prompt"), text_field(r, "answer", empty=True)) for r in rows(Path(name))]
         if self.prompts is None:
             raise PrefrlError(f"{name} is a model: name the prompts it is to answer with --prompts")
-        from prefrl.commands.text.text_run import answer
+        import torch
+
         from prefrl.text.data import read_prompts
+        from prefrl.text.policy import answer
 
         lm = open_model(name, find_device(self.device))
-        segments = answer(
+        segments, _ = answer(
             lm,
             read_prompts(self.prompts, lm),
             most_tokens=self.most_tokens,
             temperature=self.temperature,
-            seed=self.seed,
+            generator=torch.Generator().manual_seed(self.seed),
         )
         return [s.view for s in segments if isinstance(s.view, Text)]
 

@@ -5,10 +5,14 @@ import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prefrl.commands.devices import Device, find_device
 from prefrl.commands.text.setup import find_gold, memory, open_model, processors
 from prefrl.errors import PrefrlError, require
+
+if TYPE_CHECKING:
+    from prefrl.segments import Text
 
 
 @dataclass(frozen=True)
@@ -55,12 +59,11 @@ class Sample:
         torch.set_num_threads(processors(self.threads))
         gold = find_gold(self.gold)
         with memory("ask for fewer answers at once, with --each"):
-            pairs = self._answers()
+            views = self._answers()
         rows = []
-        for prompt, answer in pairs:
-            rows.append({"prompt": prompt, "answer": answer})
-            if gold is not None:
-                rows[-1]["gold"] = gold(prompt, answer)  # type: ignore[assignment]
+        for view in views:
+            worth = {} if gold is None else {"gold": gold(view.prompt, view.answer)}
+            rows.append({"prompt": view.prompt, "answer": view.answer, **worth})
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         if self.out is None:
             sys.stdout.write(text)
@@ -68,13 +71,13 @@ class Sample:
             write_atomically(self.out, text)
         return 0
 
-    def _answers(self) -> list[tuple[str, str]]:
+    def _answers(self) -> "list[Text]":
         import torch
 
+        from prefrl.segments import Text
         from prefrl.text.data import read_prompts, rows, text_field
-        from prefrl.text.generation import sample
-        from prefrl.text.policy import Prompt
-        from prefrl.text.prompts import behind_shots, decode_answers, encode_prompt
+        from prefrl.text.policy import Prompt, answer
+        from prefrl.text.prompts import behind_shots, encode_prompt
 
         lm = open_model(self.model, find_device(self.device))
         asked = [Prompt(text, tuple(encode_prompt(lm, text))) for text in self.prompt]
@@ -88,19 +91,12 @@ class Sample:
                 Prompt(prompt.text, tuple(lm.tokenizer(text)["input_ids"]))
                 for prompt, text in zip(asked, texts, strict=True)
             ]
-        for prompt in asked:
-            if len(prompt.ids) + self.most_tokens > lm.context:
-                raise PrefrlError(
-                    f"the prompt {prompt.text[:40]!r} has {len(prompt.ids)} tokens; with {self.most_tokens} for the "
-                    f"answer that is more than the {lm.context} that the model reads"
-                )
-        answers = sample(
+        segments, _ = answer(
             lm,
-            [prompt.ids for prompt in asked],
+            asked,
             each=self.each,
-            most=self.most_tokens,
+            most_tokens=self.most_tokens,
             temperature=self.temperature,
             generator=torch.Generator().manual_seed(self.seed),
         )
-        tokens = [t[m].tolist() for t, m in zip(answers.tokens, answers.mask, strict=True)]
-        return [(asked[i // self.each].text, text) for i, text in enumerate(decode_answers(lm, tokens))]
+        return [segment.view for segment in segments if isinstance(segment.view, Text)]

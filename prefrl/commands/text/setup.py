@@ -2,13 +2,13 @@
 
 import importlib
 import math
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prefrl.commands.devices import usable_processors
 from prefrl.errors import PrefrlError, require
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ def _nothing_done(folder: Path) -> bool:
 def processors(threads: int | None) -> int:
     """Processor threads: as many as may be used, unless told otherwise."""
     require(threads is None or threads >= 1, "--threads", "at least 1", threads)
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return threads or usable
+    return threads or usable_processors()
 
 
 def open_model(name: str, device: str) -> "LanguageModel":

@@ -13,7 +13,6 @@ from prefrl.commands.text.reward_run import build_ensemble, load_ensemble
 from prefrl.commands.text.setup import find_gold, find_people, memory, open_learning, open_model
 from prefrl.commands.training import Parts, check_loop, train_on_preferences
 from prefrl.ensemble import RewardEnsemble
-from prefrl.errors import PrefrlError
 from prefrl.files import write_json
 from prefrl.labelers import Labeler
 from prefrl.runs import Run
@@ -21,14 +20,11 @@ from prefrl.segments import Segment, Text, collate
 from prefrl.store import PreferenceStore
 from prefrl.text.best_of import best_of_curve
 from prefrl.text.data import check_tokenizer, read_documents, read_prompts
-from prefrl.text.generation import sample
 from prefrl.text.heads import TrunkReward
 from prefrl.text.judge import ModelLabeler
 from prefrl.text.learner import TextLearner
 from prefrl.text.models import LanguageModel, save_model
-from prefrl.text.packing import as_segment
-from prefrl.text.policy import Gold, Prompt
-from prefrl.text.prompts import decode_answers
+from prefrl.text.policy import Gold, Prompt, answer, check_lengths
 from prefrl.text.settings import TextConfig
 from prefrl.text.simulated import SimulatedPeople
 from prefrl.text.supervised import blocks
@@ -119,7 +115,7 @@ def _build(config: dict[str, Any], store: PreferenceStore, check: Callable[[], N
     prompts = read_prompts(Path(config["prompts"]), lm)
     settings = TextConfig(**config["learner"])
     # What is needed only in the end is missed at once.
-    _check_lengths(lm, _evaluation_prompts(config, lm, prompts)[:EVALUATION_PROMPTS], settings.most_tokens)
+    check_lengths(lm, _evaluation_prompts(config, lm, prompts)[:EVALUATION_PROMPTS], settings.most_tokens)
     documents = []
     if settings.pretraining > 0 and config["documents"] is not None:
         documents = blocks(read_documents(Path(config["documents"]), lm), length=min(128, lm.context - 1))
@@ -183,18 +179,12 @@ def _evaluate(
     seed = _evaluation_seed(config, 0)
     measured: dict[str, float] = {"episodes": len(prompts)}
     for name, lm in (("", averaged), ("start_", reference)):
-        c = learner.config
-        segments = answer(lm, prompts, most_tokens=c.most_tokens, temperature=c.temperature, seed=seed)
+        segments = _answers(lm, prompts, learner.config, seed=seed, each=1)
         with torch.no_grad():
             measured[f"{name}predicted_return"] = float(ensemble.reward(collate(segments)).sum(dim=1).mean())
-        gold = find_gold(config["gold"])
-        golds = (
-            [math.nan]
-            if gold is None
-            else [gold(s.view.prompt, s.view.answer) for s in segments if isinstance(s.view, Text)]
-        )
-        measured[f"{name}true_return"] = float(np.mean(golds))
-        measured[f"{name}true_return_std"] = float(np.std(golds))
+        true = _worth(segments, find_gold(config["gold"]))
+        measured[f"{name}true_return"] = float(true.mean())
+        measured[f"{name}true_return_std"] = float(true.std())
     return measured
 
 
@@ -230,14 +220,11 @@ def measure_best_of(
 
     The standard deviations are those of single answers: in them predicted and true reward can be held side by side.
     """
-    segments = answer(lm, prompts, most_tokens=config.most_tokens, temperature=config.temperature, seed=seed, each=most)
+    segments = _answers(lm, prompts, config, seed=seed, each=most)
     shape = (len(prompts), most)
     with torch.no_grad():
         predicted = ensemble.reward(collate(segments)).sum(dim=1).double().numpy().reshape(shape)
-    worth = [
-        math.nan if gold is None else gold(s.view.prompt, s.view.answer) for s in segments if isinstance(s.view, Text)
-    ]
-    true = np.array(worth).reshape(shape)
+    true = _worth(segments, gold).reshape(shape)
     return {
         "prompts": len(prompts),
         "answers": most,
@@ -248,35 +235,25 @@ def measure_best_of(
     }
 
 
-def _check_lengths(lm: LanguageModel, prompts: Sequence[Prompt], most_tokens: int) -> None:
-    for prompt in prompts:
-        if len(prompt.ids) + most_tokens > lm.context:
-            raise PrefrlError(
-                f"the prompt {prompt.text[:40]!r}... has {len(prompt.ids)} tokens; with {most_tokens} for the "
-                f"answer that is more than the {lm.context} that the model reads: shorten it, or ask for fewer tokens"
-            )
-
-
-def answer(
-    lm: LanguageModel, prompts: Sequence[Prompt], *, most_tokens: int, temperature: float, seed: int, each: int = 1
+def _answers(
+    lm: LanguageModel, prompts: Sequence[Prompt], config: TextConfig, *, seed: int, each: int
 ) -> list[Segment]:
-    """`each` answers to every prompt; those to one prompt lie together. At temperature 0 they are the likeliest."""
-    _check_lengths(lm, prompts, most_tokens)
-    answers = sample(
+    """`each` answers to every prompt, as a run's policy gives them."""
+    segments, _ = answer(
         lm,
-        [prompt.ids for prompt in prompts],
+        prompts,
         each=each,
-        most=most_tokens,
-        temperature=temperature,
+        most_tokens=config.most_tokens,
+        temperature=config.temperature,
         generator=torch.Generator().manual_seed(seed),
     )
-    rows = [t[:n].tolist() for t, n in zip(answers.tokens, answers.mask.sum(dim=1).tolist(), strict=True)]
-    texts = decode_answers(lm, rows)
-    asked = [prompt for prompt in prompts for _ in range(each)]
-    return [
-        as_segment(prompt.ids, row, Text(prompt.text, text))
-        for prompt, row, text in zip(asked, rows, texts, strict=True)
-    ]
+    return segments
+
+
+def _worth(segments: Sequence[Segment], gold: Gold | None) -> np.ndarray:
+    """[n] what answers are truly worth; NaN without a gold standard."""
+    views = [segment.view for segment in segments if isinstance(segment.view, Text)]
+    return np.array([math.nan if gold is None else gold(view.prompt, view.answer) for view in views])
 
 
 def ending(folder: Path, summary: Mapping[str, Any]) -> str:

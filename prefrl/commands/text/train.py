@@ -110,10 +110,10 @@ class TrainText:
     oracle_beta: float = math.inf
     """The oracle's rationality: it draws answers from softmax(beta * gold); inf takes the best."""
     oracle_mistake: float = 0.0
-    """Chance that the oracle answers the opposite."""
+    """Chance that the oracle names another answer than the one it would have."""
     when_short: Literal["block", "throttle", "continue"] = "block"
     """What to do while people have not answered: wait for all answers, wait while more than a quarter of all are
-    missing, or learn on from what there is."""
+    missing, or learn on from what there is once there is a first answer."""
     device: Device = "auto"
     """Where to compute."""
     compile: bool = False
