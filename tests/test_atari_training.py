@@ -351,6 +351,8 @@ def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[...,
         (["hopper", "--unmasked"], "--unmasked is for Atari's games"),
         (["pong", "--steps", "5000"], "3300 comparisons of clips of 25 steps need 82,500 steps"),
         (["pong", "--labels", "3", "--steps", "9000", "--clip-steps", "600"], "clips of 600 steps"),
+        (["pong", "--clip-steps", "13501"], "clips of 13501 steps are longer than half of the longest game, 13500"),
+        (["alien", "--unmasked"], "no task 'alien'; did you mean 'ALE/Alien-v5'?"),
         (
             ["hopper", "--device", "cuda"],
             "--device cuda is for tasks that observe pictures: the small networks of 'hopper'",
@@ -360,6 +362,19 @@ def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[...,
 )
 def test_bad_input_is_a_sentence(arguments: list[str], sentence: str, refused: Callable[..., str]) -> None:
     assert sentence in refused(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["breakout"], "was answered about ALE/Pong-v5, but breakout is ALE/Breakout-v5"),
+        (["pong", "--unmasked"], "was answered about pictures with the score masked: leave --unmasked out"),
+    ],
+)
+def test_answers_about_another_game_are_not_taken(
+    arguments: list[str], sentence: str, finished: Path, refused: Callable[..., str]
+) -> None:
+    assert sentence in refused(*arguments, "--steps", "9000", "--labels-from", str(finished))
 
 
 def test_clips_of_a_batch_hold_no_stacks() -> None:

@@ -13,6 +13,7 @@ from ale_py import roms
 from ale_py.vector_env import AtariVectorEnv
 
 from prefrl.control.game_replay import GameLog, replayed_game
+from prefrl.control.tasks import find_task
 from prefrl.errors import PrefrlError
 from prefrl.segment_bytes import decode_segment, encode_segment
 from prefrl.segments import GameReplay, Segment
@@ -99,6 +100,15 @@ def test_any_other_game_goes_by_its_id_and_without_masks() -> None:
 def test_an_unknown_game_is_told_the_nearest(wrong: str, near: str) -> None:
     with pytest.raises(ValueError, match=f"no game '{wrong}'; did you mean .*'{near}'"):
         find_game(wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [("ALIEN", "ALE/Alien-v5"), ("PONG", "pong"), ("PongNoFrameskip-v4", "pong"), ("ALE/Pong-v3", "pong")],
+)
+def test_a_game_that_is_only_spelled_otherwise_is_named_alone(wrong: str, right: str) -> None:
+    with pytest.raises(PrefrlError, match=f"no (task|game) '{wrong}'; did you mean '{right}'\\? "):
+        find_task(wrong, clip_seconds=1.5)
 
 
 def test_nothing_near_says_what_there_is() -> None:

@@ -57,9 +57,9 @@ def test_bad_input_is_a_sentence(run: Path, tmp_path: Path, monkeypatch: pytest.
     (copy / "config.json").write_text(json.dumps(config | {"format": 99}))
     with pytest.raises(PrefrlError, match="another version"):
         Watch(copy).run()
-    with pytest.raises(PrefrlError, match="--seconds must be above 0 and finite, got 0"):
+    with pytest.raises(PrefrlError, match="--seconds must be above 0 and at most 3600, got 0"):
         Watch(run, seconds=0.0).run()
-    with pytest.raises(PrefrlError, match="--seconds must be above 0 and finite, got inf"):
+    with pytest.raises(PrefrlError, match="--seconds must be above 0 and at most 3600, got inf"):
         Watch(run, seconds=math.inf).run()
     with pytest.raises(PrefrlError, match="between 16 and 4096"):
         Watch(run, size=5).run()

@@ -287,7 +287,8 @@ class Train:
 
 
 def check_recorded(path: Path, task: "Task") -> None:
-    """Raise PrefrlError unless what was answered about in a store looks like what is seen and done in a task."""
+    """Raise PrefrlError unless what was answered about in a store is what is seen and done in a task."""
+    from prefrl.segments import GameReplay
     from prefrl.store import PreferenceStore
 
     with PreferenceStore(path) as store:
@@ -301,3 +302,10 @@ def check_recorded(path: Path, task: "Task") -> None:
             f"{path} was answered about observations of shape {found[0]} and actions of shape {found[1]}, but "
             f"{task.name} has {wanted[0]} and {wanted[1]}: the answers belong to another task"
         )
+    # All games look alike in shape.
+    about = getattr(segment.view, "env_id", task.env_id)
+    if about != task.env_id:
+        raise PrefrlError(f"{path} was answered about {about}, but {task.name} is {task.env_id}; name answers about it")
+    if isinstance(segment.view, GameReplay) and segment.view.masked != getattr(task, "masked", True):
+        shown, move = ("masked", "leave --unmasked out") if segment.view.masked else ("shown", "add --unmasked")
+        raise PrefrlError(f"{path} was answered about pictures with the score {shown}: {move}")

@@ -1,6 +1,5 @@
 """`prefrl watch DIR`."""
 
-import math
 import os
 import sys
 from dataclasses import dataclass
@@ -70,7 +69,7 @@ class Watch:
         return 0
 
     def _check(self) -> None:
-        require(0 < self.seconds < math.inf, "--seconds", "above 0 and finite", self.seconds)
+        require(0 < self.seconds <= 3600, "--seconds", "above 0 and at most 3600", self.seconds)
         require(self.episodes is None or self.episodes >= 1, "--episodes", "at least 1", self.episodes)
         require(16 <= self.size <= 4096, "--size", "between 16 and 4096 pixels", self.size)
         require(self.seed >= 0, "--seed", "at least 0", self.seed)

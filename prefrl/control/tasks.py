@@ -15,7 +15,7 @@ from gymnasium import spaces
 import prefrl_envs  # noqa: F401  registers the tasks
 from prefrl.control.vector import Recorder, RecordingVecEnv
 from prefrl.errors import PrefrlError
-from prefrl_envs.atari.games import GAMES, find_game
+from prefrl_envs.atari.games import GAMES, find_game, same_game
 
 # The paper's eight and its new behaviors, and the smallest world of all.
 TASKS = {
@@ -120,7 +120,7 @@ def task_of(config: Mapping[str, Any]) -> Task:
 
 def is_game(name: str) -> bool:
     """Whether a task of that name would be one of Atari's games."""
-    return name in GAMES or name.startswith("ALE/")
+    return name in GAMES or name.removeprefix("ale_py:").startswith("ALE/")
 
 
 def find_task(
@@ -136,7 +136,7 @@ def find_task(
     """
     if is_game(name):
         return _find_game(name, clip_steps or max(1, round(clip_seconds * GAME_FPS)), masked=masked)
-    if not masked:
+    if not masked and not _game_meant(name):
         raise PrefrlError(f"--unmasked is for Atari's games; {name!r} is none and has no mask: leave it out")
     env_id = TASKS.get(name, name)
     module, colon, known = env_id.rpartition(":")
@@ -168,7 +168,7 @@ def find_task(
 
 def _find_game(name: str, clip_steps: int, *, masked: bool) -> AtariTask:
     try:
-        game = find_game(name)
+        game = find_game(name.removeprefix("ale_py:"))
         importlib.import_module("ale_py")
     except ValueError as error:
         raise PrefrlError(str(error)) from error
@@ -181,7 +181,13 @@ def _find_game(name: str, clip_steps: int, *, masked: bool) -> AtariTask:
             f"nobody has looked where {game.ale_id} shows its score, so it cannot be masked, and the reward could be "
             f"read off the picture: train one of {', '.join(GAMES)}, or take it as it is with --unmasked"
         )
-    return AtariTask(name, game.ale_id, clip_steps, None, GAME_FPS, masked)
+    task = AtariTask(name, game.ale_id, clip_steps, None, GAME_FPS, masked)
+    if clip_steps > task.longest // 2:
+        raise PrefrlError(
+            f"clips of {clip_steps} steps are longer than half of the longest game, {task.longest // 2}: ask for at "
+            "most that"
+        )
+    return task
 
 
 def _unknown(name: str, error: Exception) -> str:
@@ -195,14 +201,25 @@ def _unknown(name: str, error: Exception) -> str:
         return f"task {name!r}: no module {missing!r} can be imported; install it or set PYTHONPATH"
     if isinstance(error, ImportError):
         return f"task {name!r} cannot be imported: {error}"
-    near = difflib.get_close_matches(name, [*TASKS, *GAMES, *gymnasium.registry], n=3, cutoff=0.5)
+    game = _game_meant(name)
+    near = [game] if game else difflib.get_close_matches(name, [*TASKS, *GAMES, *gymnasium.registry], n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"the tasks are {', '.join([*TASKS, *GAMES])}."
     return f"no task {name!r}; {hint} Any Gymnasium id works too, as Pusher-v5 or module:Id-v0."
+
+
+def _game_meant(name: str) -> str | None:
+    """`same_game`, where ale-py is installed."""
+    try:
+        return same_game(name)
+    except ImportError:
+        return None
 
 
 def _check_spaces(name: str, env: gymnasium.Env[Any, Any]) -> None:
     seen, done = env.observation_space, env.action_space
     if not isinstance(seen, spaces.Box) or len(seen.shape) != 1:
+        if game := _game_meant(name):  # ale-py registers other ids for it
+            raise PrefrlError(f"no task {name!r}; did you mean {game!r}? Games are played by that name alone.")
         kind = f"images or arrays of shape {seen.shape}" if isinstance(seen, spaces.Box) else type(seen).__name__
         raise PrefrlError(
             f"task {name!r} observes {kind}; the control learner needs a vector (a one-dimensional Box): "

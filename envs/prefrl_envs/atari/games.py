@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 
 SCREEN = (210, 160)  # rows and columns of the picture that a television shows
 SEEN = (84, 84)  # of the picture that a policy sees
@@ -52,22 +53,43 @@ def find_game(name: str) -> Game:
     known = next((game for game in GAMES.values() if name in (game.name, game.ale_id)), None)
     if known is not None:
         return known
-    import ale_py
-
-    gymnasium.register_envs(ale_py)
-    ids = {id_: spec for id_, spec in gymnasium.registry.items() if id_.startswith("ALE/") and id_.endswith("-v5")}
+    ids = _ale_ids()
     if name not in ids:
-        by_letters = {letters(id_): id_ for id_ in ids} | {letters(game): game for game in GAMES}
-        near = difflib.get_close_matches(letters(name), by_letters, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(repr(by_letters[n]) for n in near)}?" if near else ""
+        near = _closest(name)
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else ""
         raise ValueError(f"no game {name!r}; {hint or 'the games are ' + ', '.join(GAMES) + '.'} Any other of ALE's "
                          "games works as ALE/Name-v5, as ALE/Alien-v5.")  # fmt: skip
     return Game(name, name, str(ids[name].kwargs["game"]), (), 1.0)
 
 
+def same_game(name: str) -> str | None:
+    """What a game that is spelled otherwise ("Alien", "PongNoFrameskip-v4") is called here; None if there is none.
+
+    Raises ImportError without ale-py.
+    """
+    return _by_letters().get(letters(name))
+
+
+def _closest(name: str) -> list[str]:
+    known, wanted = _by_letters(), letters(name)
+    near = [wanted] if wanted in known else difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)
+    return [known[each] for each in near]
+
+
+def _by_letters() -> dict[str, str]:
+    return {letters(id_): id_ for id_ in _ale_ids()} | {letters(game): game for game in GAMES}
+
+
+def _ale_ids() -> dict[str, EnvSpec]:
+    import ale_py
+
+    gymnasium.register_envs(ale_py)
+    return {id_: spec for id_, spec in gymnasium.registry.items() if id_.startswith("ALE/") and id_.endswith("-v5")}
+
+
 def letters(name: str) -> str:
     """What of a game's name remains when only its spelling changes: "ALE/BeamRider-v5" and "beam_rider" are one."""
-    name = name.removeprefix("ALE/").split("-")[0]
+    name = name.removeprefix("ALE/").split("-")[0].removesuffix("NoFrameskip").removesuffix("Deterministic")
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
