@@ -12,10 +12,11 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from sweeping import RESULTS
 
 from prefrl_envs.atari.emulator import Emulator
-from prefrl_envs.atari.games import GAMES, Game, blacken
+from prefrl_envs.atari.games import GAMES, SCREEN, Game, blacken
 from prefrl_envs.atari.vector import AtariVector
 
 STEPS = 400
@@ -42,14 +43,22 @@ def moments(game: Game) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 def sheet() -> Figure:
     """A column for each game, a row for each of its pictures."""
-    figure, axes = plt.subplots(4, len(GAMES), figsize=(2.0 * len(GAMES), 8.6), layout="constrained")
+    figure, axes = plt.subplots(4, len(GAMES), figsize=(2.0 * len(GAMES), 10.6), layout="constrained")
     for axis, title in zip(axes[:, 0], TITLES, strict=True):
         axis.set_ylabel(title)
     for column, game in zip(axes.T, GAMES.values(), strict=True):
         for axis, picture in zip(column, moments(game), strict=True):
-            axis.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            rows, columns = picture.shape[:2]
+            by_row, by_column = rows / SCREEN[0], columns / SCREEN[1]
+            axis.imshow(
+                picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect=by_column / by_row
+            )  # all in the shape of the screen
             axis.set_xticks([])
             axis.set_yticks([])
+            if axis in (column[0], column[2]):
+                for top, left, bottom, right in game.masks:
+                    corner, width = (left * by_column - 0.5, top * by_row - 0.5), (right - left) * by_column
+                    axis.add_patch(Rectangle(corner, width, (bottom - top) * by_row, fill=False, color="red"))
         column[0].set_title(game.name)
     return figure
 

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 import tyro
 from curves import COLORS, DARK, PALE
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from safetensors.torch import load_file
 from sweeping import RESULTS
@@ -35,6 +36,8 @@ from prefrl.runs import newest_checkpoint
 
 DATA = RESULTS / "atari-reward.npz"
 PEAKS, APART = 3, 60  # of each kind; steps between two
+PART = (40, 300)  # steps that are drawn larger
+LETTERS = "abcdefghij"
 SMOOTH = 5  # steps: a point is scored in one, what leads to it takes some
 
 
@@ -98,41 +101,52 @@ def kept(record: Record, predicted: np.ndarray, title: str) -> dict[str, np.ndar
 
 
 def picture(data: Mapping[str, np.ndarray]) -> Figure:
-    """Curves over the episode, and frames at its peaks."""
-    smooth, true, shown = data["smooth"], data["true"], data["shown"].tolist()
-    figure = plt.figure(figsize=(11.0, 5.6), layout="constrained")
-    grid = figure.add_gridspec(2, len(shown), height_ratios=(1.4, 1.0))
-    axis = figure.add_subplot(grid[0, :])
-    steps = np.arange(len(true))
-    for sign, color, name in ((1, COLORS[2], "a point won"), (-1, COLORS[1], "a point lost")):
-        where = steps[np.sign(true) == sign]
-        axis.vlines(
-            where, 0, 1, color=color, linewidth=1.2, transform=axis.get_xaxis_transform(), alpha=0.5, label=name
-        )
-    axis.plot(steps, smooth, color=COLORS[0], linewidth=1.0, label=f"predicted reward, mean of {SMOOTH} steps")
-    axis.axhline(0.0, color=PALE, linewidth=0.8)
-    axis.set_xlim(0, len(true))
-    axis.margins(y=0.15)
-    axis.set_xlabel("step")
-    axis.set_title(str(data["title"]), loc="left", fontsize=10)
-    for letter, step in zip("abcdefghij", shown, strict=False):
-        axis.annotate(
-            letter,
-            (step, smooth[step]),
-            xytext=(0, 4 if smooth[step] > 0 else -10),
-            textcoords="offset points",
-            ha="center",
-            fontsize=10,
-            fontweight="bold",
-            color=DARK,
-        )
-    axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.13), ncols=3)
-    for column, (letter, step, frame) in enumerate(zip("abcdefghij", shown, data["frames"], strict=False)):
-        panel = figure.add_subplot(grid[1, column])
+    """Curves over the episode and a part of it, and frames at its peaks."""
+    smooth, shown = data["smooth"], data["shown"].tolist()
+    figure = plt.figure(figsize=(11.0, 5.8), layout="constrained")
+    grid = figure.add_gridspec(2, 2 * len(shown), height_ratios=(1.4, 1.0))
+    whole = figure.add_subplot(grid[0, : 2 * len(shown) - 4])
+    part = figure.add_subplot(grid[0, 2 * len(shown) - 4 :], sharey=whole)
+    draw(whole, data, range(len(smooth) + len(smooth) // 50))
+    draw(part, data, range(*PART))
+    whole.set_ylabel("reward of a step")
+    whole.set_title(str(data["title"]), loc="left", fontsize=10)
+    part.set_title("a part of it", loc="left", fontsize=10)
+    whole.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.13), ncols=3)
+    for column, (letter, step, frame) in enumerate(zip(LETTERS, shown, data["frames"], strict=False)):
+        panel = figure.add_subplot(grid[1, 2 * column : 2 * column + 2])
         panel.imshow(frame, interpolation="nearest")
         panel.set_title(f"{letter}: step {step}, {smooth[step]:+.3f}", fontsize=9)
         panel.axis("off")
     return figure
+
+
+def draw(axis: Axes, data: Mapping[str, np.ndarray], steps: range) -> None:
+    """Predicted reward and points over some steps, with the letters of the frames."""
+    smooth, true = data["smooth"], data["true"]
+    every = np.arange(len(true))
+    for sign, color, name in ((1, COLORS[2], "a point won"), (-1, COLORS[1], "a point lost")):
+        where = every[np.sign(true) == sign]
+        axis.vlines(
+            where, 0, 1, color=color, linewidth=1.2, transform=axis.get_xaxis_transform(), alpha=0.5, label=name
+        )
+    axis.plot(every, smooth, color=COLORS[0], linewidth=1.0, label=f"predicted reward, mean of {SMOOTH} steps")
+    axis.axhline(0.0, color=PALE, linewidth=0.8)
+    axis.set_xlim(steps.start, steps.stop)
+    axis.margins(y=0.15)
+    axis.set_xlabel("step of 4 frames")
+    for letter, step in zip(LETTERS, data["shown"].tolist(), strict=False):
+        if step in steps:
+            axis.annotate(
+                letter,
+                (step, smooth[step]),
+                xytext=(0, 4 if smooth[step] > 0 else -10),
+                textcoords="offset points",
+                ha="center",
+                fontsize=10,
+                fontweight="bold",
+                color=DARK,
+            )
 
 
 def main(run: tyro.conf.Positional[Path | None] = None, *, seed: int = 0) -> None:

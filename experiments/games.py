@@ -45,6 +45,7 @@ def plot(runs: Mapping[str, Mapping[str, Any]]) -> Figure:
             learned = run["config"]["reward"] == "learned"
             draw(axis, [run], COLORS[1] if learned else DARK, "-" if learned else "--", label=_reward(run), band=False)
         axis.spines[["top", "right"]].set_visible(False)
+        axis.set_xlabel("thousand steps of 4 frames")
     figure.axes[0].set_ylabel("score while learning")
     if len(played) == 1:
         figure.set_size_inches(5.4, 3.4)
