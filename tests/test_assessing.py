@@ -1,6 +1,7 @@
 """A learned reward against the true one."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,3 +89,25 @@ def test_the_policy_acts_with_its_noise_and_repeatably() -> None:
     np.testing.assert_array_equal(first.act, second.act)
     assert not np.array_equal(first.act, other.act)
     assert first.true_reward.shape == (100, 4)
+
+
+def test_epic_of_the_true_reward_is_zero() -> None:
+    acting = learner("ppo", find_task("pendulum", clip_seconds=0.5))
+    simulator: Any = acting.task.make().unwrapped
+    simulator.reset(seed=0)
+
+    class True_(nn.Module):
+        members = 1
+
+        def forward(self, batch: SegmentBatch) -> Tensor:
+            paid = []
+            for obs, act in zip(batch.obs[:, 0].double().numpy(), batch.act[:, 0].numpy(), strict=True):
+                simulator.set_state(obs[:2], obs[2:])
+                paid.append(simulator.step(act)[1])
+            return torch.tensor(paid)[None, :, None]
+
+    record = experience(acting, 100, seed=0)
+    distance = epic(
+        record, acting.task, RewardEnsemble(True_(), credit="each_step"), gamma=0.9, rng=np.random.default_rng(0)
+    )
+    assert distance < 1e-3

@@ -297,15 +297,23 @@ def test_a_folder_may_have_any_name(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize(
-    ("wished", "per_round", "rounds"),
-    [(None, 8000, 62), (1, 2000, 245), (4001, 6000, 82), (32_000, 32_000, 16), (10**6, 490_000, 1)],
+    ("wished", "per_round", "rounds", "updates"),
+    [
+        (None, 8000, 62, 90),
+        (1, 2000, 245, 23),
+        (4001, 6000, 82, 68),
+        (32_000, 32_000, 16, 360),
+        (10**6, 490_000, 1, 5513),
+    ],
 )
-def test_longer_rounds_are_fewer_and_ask_more_at_a_time(wished: int | None, per_round: int, rounds: int) -> None:
+def test_longer_rounds_are_fewer_and_ask_more_at_a_time(
+    wished: int | None, per_round: int, rounds: int, updates: int
+) -> None:
     """Whole episodes of all environments; what is asked and fitted before any learning stays as it is."""
     config = Train("hopper", steps=500_000, round_steps=wished).resolved()
     loop = config["loop"]
     assert (loop["warmup_steps"], loop["steps_per_round"], config["rounds"]) == (10_500, per_round, rounds)
-    assert loop["fit"]["updates"] == per_round * 90 // 8000 + (per_round * 90 % 8000 > 0)
+    assert loop["fit"]["updates"] == updates
     plan = label_plan(700, rounds * per_round, per_round)
     assert sum(plan) == 700
     assert plan[0] == (175 if rounds > 1 else 700)

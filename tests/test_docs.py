@@ -105,6 +105,7 @@ def test_tables_are_what_the_data_say(monkeypatch: pytest.MonkeyPatch) -> None:
             made[name] = importlib.import_module(name).table(found)
         else:
             assert not (sweeping.RESULTS / f"{name}.md").exists(), f"{name}: a table without its data"
+    made["games"] = importlib.import_module("games").table(sweeping.load("games"))
     paper = importlib.import_module("paper")
     made |= paper.tables(paper.studies())
     monkeypatch.syspath_prepend(str(ROOT / "experiments" / "benchmarks"))

@@ -141,16 +141,19 @@ def test_without_regularization_nothing_pulls_at_the_weights(decay: float, shrin
 def test_the_ratio_is_one_of_means_per_comparison(inside: int, outside: int) -> None:
     """imitation divides sums: with a tenth of the data held out its ratio is a ninth of what it should be."""
     weights = torch.cat([torch.ones(2, inside), torch.zeros(2, outside)], dim=1)
-    losses = torch.where(weights > 0, 0.5, 0.7)
-    assert fitting._ratio(fitting._inside_outside(losses, weights)) == pytest.approx(1.4)
+    losses, share = torch.where(weights > 0, 0.5, 0.7), torch.ones(inside + outside)
+    assert fitting._ratio(fitting._inside_outside(losses, weights, share)) == pytest.approx(1.4)
     # In minibatches of unequal size, too.
-    parts = [fitting._inside_outside(losses[:, at], weights[:, at]) for at in (slice(0, 7), slice(7, None))]
+    at = (slice(0, 7), slice(7, None))
+    parts = [fitting._inside_outside(losses[:, part], weights[:, part], share[part]) for part in at]
     assert fitting._ratio(sum(parts, torch.zeros(2, 2))) == pytest.approx(1.4)
 
 
 def test_a_comparison_drawn_twice_counts_twice_inside() -> None:
+    """Half of a ranking counts half: 2 * .5 * 1 + 4 = 5 of 2 inside, 5 + .25 * 7 = 6.75 of 1.25 outside."""
     losses, weights = torch.tensor([[1.0, 4.0, 5.0, 7.0]]), torch.tensor([[2.0, 1.0, 0.0, 0.0]])
-    assert fitting._inside_outside(losses, weights).tolist() == [[6.0, 3.0], [12.0, 2.0]]
+    share = torch.tensor([0.5, 1.0, 1.0, 0.25])
+    assert fitting._inside_outside(losses, weights, share).tolist() == [[5.0, 2.0], [6.75, 1.25]]
 
 
 def test_losses_are_per_comparison_whatever_their_number() -> None:
@@ -441,6 +444,55 @@ def test_the_gradient_of_a_ranking_is_that_of_its_mean_and_each_option_is_scored
     fit(ensemble, ranking, FitConfig(first_epochs=2, batch_size=1, noise=0.0), np.random.default_rng(0))
     assert seen == [4, 4]
     assert not torch.equal(net.weight, before)
+
+
+def test_the_gradient_is_that_of_rankings_that_count_once_and_comparisons_as_often_as_drawn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    some = clips(12)
+    comparisons = [*ranked_pairs(some[:4], [0, 1, 2, 3]), *(answered(some[i : i + 2]) for i in range(4, 12, 2))]
+    ens = RewardEnsemble(Linear(8), credit="each_step")
+    plain = ens.net.weight.detach().clone().requires_grad_()
+    monkeypatch.setattr(torch.optim, "AdamW", lambda p, lr, **_: torch.optim.SGD(p, lr=lr))
+    fit(
+        ens,
+        comparisons,
+        FitConfig(first_epochs=1, batch_size=100, learning_rate=1.0, weight_decay=0.0),
+        np.random.default_rng(0),
+    )
+    bags = bag_counts([c.ranking or query_id([s.id for s in c.options]) for c in comparisons], 8)
+    assert bags.max() > 1
+    loss = torch.zeros(())
+    for m in range(8):
+        for c, count in zip(comparisons, bags[:, m], strict=True):
+            returns = torch.stack([(torch.tensor(s.obs) @ plain[m]).sum() for s in c.options])
+            loss = loss + float(count) * (1 / 6 if c.ranking else 1.0) * choice_loss(returns, torch.tensor(c.mu)) / 5
+    loss.backward()
+    torch.testing.assert_close(ens.net.weight, plain - plain.grad, atol=1e-5, rtol=1e-5)
+
+
+def test_accuracy_is_of_what_is_held_out() -> None:
+    comparisons = pairs(40)
+    outside = bag_counts([query_id([s.id for s in c.options]) for c in comparisons], 1)[:, 0] == 0
+    for flip, accuracy in ((outside, 0.0), (~outside, 1.0)):
+        ens = RewardEnsemble(Linear(1), credit="each_step")
+        with torch.no_grad():
+            ens.net.weight.copy_(torch.tensor(WEIGHTS)[None])
+        told = [replace(c, mu=c.mu[::-1]) if f else c for c, f in zip(comparisons, flip, strict=True)]
+        report = fit(ens, told, FitConfig(first_epochs=1, learning_rate=0.0), np.random.default_rng(0))
+        assert report.accuracy == accuracy
+        assert (report.calibration_error > 0.5) == (accuracy == 0.0)
+
+
+def test_the_step_size_follows_its_schedule() -> None:
+    """Where nothing is learned weights only decay, by 1 - step size: .05, .1, .1, .055 with a warmup of two of four."""
+    ens = RewardEnsemble(Linear(2), credit="each_step")
+    before = ens.net.weight.detach().clone()
+    nothing = [Comparison((clip(np.zeros((i, 3))), clip(np.zeros((i + 1, 3)))), (1.0, 0.0)) for i in range(1, 5)]
+    config = FitConfig(first_epochs=4, learning_rate=0.1, weight_decay=1.0, adaptation=1.0, warmup=0.5)
+    fit(ens, nothing, config, np.random.default_rng(0))
+    shrunk = (1 - 0.05) * (1 - 0.1) * (1 - 0.1) * (1 - 0.055)
+    torch.testing.assert_close(ens.net.weight, before * shrunk)
 
 
 def test_a_minibatch_reads_its_own_options_alone() -> None:

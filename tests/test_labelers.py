@@ -201,6 +201,7 @@ def test_more_than_two_options_are_ranked() -> None:
     assert Oracle(seed=0).judge(asked, 0.0) == Ranking((1, 0, 1, 2))
     assert Oracle(seed=0, equal=1.0).judge(asked, 2.5) == Ranking((0, 0, 0, 1))  # less than 2.5 below 5 are 3 and 3
     assert Oracle(seed=0, skip=1.0).judge(asked, 6.0) is None
+    assert Oracle(seed=0, skip=1.0).judge(asked, 4.0) == Ranking((1, 0, 1, 2))  # of the whole question, not of its tail
     assert ranks_of([(0, 0.5, 0.5, 0), (1, 0, 0, 0)], 4) == (1, 0, 0, 2)
 
 

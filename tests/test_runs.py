@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -409,16 +408,7 @@ def test_each_part_of_each_round_has_its_own_generator(tmp_path: Path) -> None:
     assert run_in(tmp_path, seed=4).generator(4, 2).integers(2**62) != drawn[4, 2]
 
 
-@pytest.fixture
-def handlers() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.usefixtures("handlers")
 def test_the_first_signal_asks_for_a_stop_a_second_of_either_kind_stops_at_once(number: int, tmp_path: Path) -> None:
     run = run_in(tmp_path)
     run.catch_signals()

@@ -196,7 +196,8 @@ def test_flipped_bytes_are_never_a_traceback(tmp_path: Path, seed: int) -> None:
         content[rng.randrange(100, len(content))] ^= 1 << rng.randrange(8)
     path.write_bytes(content)
     with suppress(PrefrlError), PreferenceStore(path) as store:
-        store.answers(), store.pending(), len(store)
+        store.pending(), len(store)
+        assert all(answer.mu is None or abs(sum(answer.mu) - 1.0) < 1e-6 for answer in store.answers())
         store.comparisons()
 
 

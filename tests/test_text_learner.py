@@ -7,13 +7,14 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from killing import kill_training
 from text_worlds import WORDS, count_gold, learner, prompts_of, small, text_ensemble, tiny
-from torch import Tensor
+from torch import Tensor, nn
 
 from prefrl.acquisition import disagreement
 from prefrl.comparisons import Comparison, Query
@@ -24,11 +25,12 @@ from prefrl.loop import LoopConfig, train, train_baseline
 from prefrl.runs import Run, newest_checkpoint
 from prefrl.segments import SegmentBatch
 from prefrl.store import PreferenceStore
+from prefrl.text import improving
 from prefrl.text.improving import critic_values
 from prefrl.text.kl import k1
 from prefrl.text.learner import TextLearner
 from prefrl.text.models import trainable, with_lora
-from prefrl.text.policy import Prompt, moving_average
+from prefrl.text.policy import Prompt, moving_average, take_step
 from prefrl.text.settings import Algorithm, TextConfig
 from prefrl.text.supervised import blocks
 
@@ -466,3 +468,44 @@ def test_a_tiny_task_is_learned_from_comparisons_and_random_labels_teach_nothing
 
 def test_the_vocabulary_of_these_tests() -> None:
     assert tiny().tokenizer(" ".join(WORDS[:5]))["input_ids"] == [2, 3, 4, 5, 6, 7]
+
+
+def test_a_step_by_hand() -> None:
+    """The gradient (3, 4) is clipped to length 1, and the step size rises over ten batches from a tenth."""
+    p = nn.Parameter(torch.zeros(2))
+    optimizer = torch.optim.SGD([p], lr=9.0)
+    for batches, share in ((0, 0.1), (5, 0.55), (10, 1.0), (99, 1.0)):
+        with torch.no_grad():
+            p.zero_()
+        p.grad = torch.tensor([3.0, 4.0])
+        take_step(optimizer, 2.0, batches, TextConfig())
+        torch.testing.assert_close(p.detach(), -2.0 * share * torch.tensor([0.6, 0.8]))
+
+
+def test_advantages_of_a_batch_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    def acted(log_probs: Tensor, ended: list[bool]) -> Any:
+        b, t = log_probs.shape
+        mask = torch.ones(b, t, dtype=torch.bool)
+        batch = SegmentBatch(torch.zeros(b, t), torch.zeros(b, t), mask, torch.zeros(b, 0), mask[:, :0])
+        return SimpleNamespace(batch=batch, log_probs=log_probs, ended=torch.tensor(ended))
+
+    config = TextConfig("rloo", batch_size=2, minibatch_size=2, answers=2, missing_end_penalty=3.0, gae_lambda=0.5)
+    policy: Any = SimpleNamespace(config=config, reference_log_probs=lambda batch: torch.tensor([[-3.0], [-2.0]]))
+    # KL 2 and 0 at .5 each nat: 1 - 1 = 0 and 1, so -1 and 1 against the other.
+    judged, said = improving.judge(
+        policy, None, acted(torch.tensor([[-1.0], [-2.0]]), [True, True]), torch.ones(2, 1), coefficient=0.5
+    )
+    torch.testing.assert_close(judged.advantages, torch.tensor([[-1.0], [1.0]]))
+    assert said["kl"] == 1.0
+    # PPO: rewards 0, 4 + 3 - 3; values 1, 2; lambda .5: delta 1, 2, advantages 2, 2.
+    monkeypatch.setattr(improving, "critic_values", lambda *_: torch.tensor([[1.0, 2.0], [0.0, 0.0]]))
+    policy.reference_log_probs = lambda batch: torch.tensor([[-1.0, -1.0]] * 2)
+    judged, _ = improving.judge(
+        policy,
+        object(),
+        acted(torch.tensor([[-1.0, -1.0]] * 2), [False, True]),
+        torch.tensor([[0.0, 7.0], [0.0, 0.0]]),
+        coefficient=9.0,
+    )  # type: ignore[arg-type]
+    assert judged.returns is not None
+    assert judged.returns.tolist() == [[3.0, 4.0], [0.0, 0.0]]

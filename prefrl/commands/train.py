@@ -61,7 +61,8 @@ class Train:
     out: Path | None = None
     """The run's folder; runs/TASK-... by default."""
     acquisition: Literal["mixture", "disagreement", "entropy", "information-gain", "uniform"] = "mixture"
-    """Which of 10 candidates becomes a question; mixture is half disagreement, half uniform."""
+    """Which of 10 candidates becomes a question; mixture is half disagreement, half uniform. The first
+    questions, before any fit, are drawn by lot."""
     members: int = 3
     """Reward functions in the ensemble."""
     clip_seconds: float | None = None

@@ -29,9 +29,9 @@ class Compare:
     prompts: Path | None = None
     """What the models are asked: JSON lines or parquet with a field `prompt`."""
     gold: str | None = None
-    """Who decides: module:function of prompt and answer,"""
+    """Let module:function of prompt and answer decide; this or --judge."""
     judge: str | None = None
-    """or a language model that is shown both orders."""
+    """Let a language model decide, which is shown both orders; this or --gold."""
     most_tokens: int = 48
     """Length at which an answer is cut off."""
     temperature: float = 1.0
