@@ -440,7 +440,7 @@ def torch_is_full() -> None:
         ("train", "prefrl.text.learner.improve", "try --minibatch-size 8 and --batch-size 16"),
         ("sft", "prefrl.text.supervised.Supervised.epoch", "try --batch-size 16"),
         ("reward", "prefrl.commands.text.reward_run.fit", "try --batch-size 16"),
-        ("sample", "prefrl.text.generation.sample", "ask for fewer answers at once, with --each"),
+        ("sample", "prefrl.text.policy.sample", "ask for fewer answers at once, with --each"),
     ],
 )
 def test_memory_that_is_exhausted(
