@@ -1,4 +1,4 @@
-"""Learning curves of the paper's sweeps."""
+"""Pictures of the paper's sweeps: learning curves, and what each setting changes."""
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -94,4 +94,24 @@ def predicted(study: Study) -> Figure:
                 continue
             draw(axis, results, DARK, "-", label="true return (left)")
             draw(axis.twinx(), results, COLORS[1], "--", label="predicted return (right)", column="predicted_return")
+    return figure
+
+
+def changes(compared: Mapping[str, Mapping[str, tuple[float, float, float] | None]]) -> Figure:
+    """A panel a study: what each setting changes, with its interval; in color where that can be told from 0."""
+    with matplotlib.rc_context({"axes.spines.top": False, "axes.spines.right": False, "font.size": 9}):
+        most = max(map(len, compared.values()))
+        figure = Figure(figsize=(8.5, 0.28 * most + 1.0), layout="constrained")
+        for axis, (title, study) in zip(figure.subplots(1, len(compared), sharex=True), compared.items(), strict=True):
+            axis.set_title(title, loc="left", fontweight="bold")
+            axis.axvline(0.0, color=PALE, linewidth=1, linestyle=":")
+            for row, found in enumerate(study.values()):
+                if found is not None:
+                    difference, low, high = found
+                    color = PALE if low <= 0.0 <= high else COLORS[1] if high < 0.0 else COLORS[0]
+                    axis.plot([low, high], [row, row], color=color, linewidth=2)
+                    axis.plot(difference, row, "o", color=color)
+            axis.set_yticks(range(len(study)), [setting.replace("-", " ") for setting in study])
+            axis.set_ylim(most - 0.5, -0.5)
+        figure.supxlabel("change of the interquartile mean of scores against 700 comparisons", fontsize=9)
     return figure

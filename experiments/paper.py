@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from curves import plot, predicted
+from curves import changes, plot, predicted
 from studies import NAMES, WHOLE, Results, Study, studies
 from sweeping import RESULTS, commits, grid, load, shown
 
@@ -164,7 +164,7 @@ def effects(study: Study, name: str) -> str:
         paper = [CLAIMS.get(setting, "-")] if name == "figure5" else []
         cells += [
             _estimate(study.strata(setting, tasks), pooled),
-            "" if setting == WHOLE else _change(study, setting),
+            "" if setting == WHOLE else _verdict(change(study, setting)),
             *paper,
             *(_last(results, column) for column in ("reward_accuracy", "reward_correlation")),
             _n([len(study.of(task, setting)) for task in tasks]),
@@ -250,19 +250,26 @@ def _known(values: Iterable[float]) -> list[float]:
     return [value for value in values if not math.isnan(value)]
 
 
-def _change(study: Study, setting: str) -> str:
-    """The difference of interquartile means on the tasks that have both, and whether it can be told from 0."""
+def change(study: Study, setting: str) -> tuple[float, float, float] | None:
+    """The difference of interquartile means to the whole method, with its interval, on the tasks that have both."""
     tasks = [t for t in study.grid.tasks if study.scores(t, setting) and study.scores(t, WHOLE)]
     if not tasks:
-        return "-"
+        return None
     strata = study.strata(setting, tasks) + study.strata(WHOLE, tasks)
 
     def difference(both: Sequence[Sequence[float]]) -> float:
         return pooled(both[: len(tasks)]) - pooled(both[len(tasks) :])
 
-    low, high = stratified_bootstrap(strata, difference, np.random.default_rng(0))
+    return difference(strata), *stratified_bootstrap(strata, difference, np.random.default_rng(0))
+
+
+def _verdict(found: tuple[float, float, float] | None) -> str:
+    """A change, and whether it can be told from 0."""
+    if found is None:
+        return "-"
+    difference, low, high = found
     verdict = "better" if low > 0 else "worse" if high < 0 else "not told apart"
-    return f"{difference(strata):+.2f} [{low:+.2f}, {high:+.2f}] {verdict}"
+    return f"{difference:+.2f} [{low:+.2f}, {high:+.2f}] {verdict}"
 
 
 def _estimate(strata: Sequence[Sequence[float]], statistic: Callable[[Sequence[Sequence[float]]], float]) -> str:
@@ -322,3 +329,9 @@ if __name__ == "__main__":
         plot(study, order).savefig(RESULTS / f"{name}.png", dpi=130)
     if "figure2" in found:
         predicted(found["figure2"]).savefig(RESULTS / "predicted.png", dpi=130)
+    if {"figure5", "beyond"} <= found.keys():
+        compared = {
+            title: {s: change(found[name], s) for s in found[name].grid.settings if s not in NAMES}
+            for name, title in (("figure5", "the paper's ablations"), ("beyond", "beyond them"))
+        }
+        changes(compared).savefig(RESULTS / "changes.png", dpi=130)
