@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefrl.segments import Segment, SegmentBatch, collate, content_id
+from prefrl.segments import Segment, SegmentBatch, collate, content_id, last_steps
 
 
 def segment(steps: int = 3, given: int = 0, *, start: float = 0.0) -> Segment:
@@ -129,3 +129,8 @@ def test_the_masks_select_the_segments_again(lengths: list[tuple[int, int]], dat
 def test_nothing_cannot_be_collated() -> None:
     with pytest.raises(ValueError, match="zero segments"):
         collate([])
+
+
+def test_the_last_real_step_of_each_segment() -> None:
+    mask = torch.tensor([[True, True, False], [True, True, True]])
+    assert last_steps(mask).tolist() == [[False, True, False], [False, False, True]]

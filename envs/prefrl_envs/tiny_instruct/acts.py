@@ -27,7 +27,8 @@ ACTS = {
 
 
 _FILLED = {slot: f"({'|'.join(words)}) " for slot, words in _SLOTS.items()}
-_PATTERNS = [(name, pattern) for name in ACTS for pattern in Grammar(ACTS).patterns(name, _FILLED)]
+_GRAMMAR = Grammar(ACTS)
+_PATTERNS = [(name, pattern) for name in ACTS for pattern in _GRAMMAR.patterns(name, _FILLED)]
 _FIRST = frozenset(word for phrases in ACTS.values() for phrase in phrases for word in phrase.split()[0].split("/"))
 
 
