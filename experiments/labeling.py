@@ -212,6 +212,15 @@ MEASUREMENTS: dict[str, Callable[[], dict[str, Any]]] = {
 }
 
 
+SCREENS = {  # made by window.py
+    "label-keys": "All keys, by ?.",
+    "label-waiting": "While the trainer learns and nothing is to compare.",
+    "label-history": "Earlier answers, by H; Enter shows one once more so that it can be corrected.",
+    "label-practice": "Driving the agent, by P, to get a feeling for what is hard.",
+    "label-text": "Two answers of a language model.",
+}
+
+
 def run(names: list[str]) -> None:
     """Measure what is missing of `names`, or all of it."""
     folder = RESULTS / "labeling"
@@ -272,6 +281,11 @@ def table(found: Mapping[str, Mapping[str, Any]]) -> str:
             f"Commits {commits}; made by `python experiments/labeling.py run` and `table` from "
             "`experiments/results/labeling/`.",
             "",
+            "## Its other screens",
+            "",
+            "Made by `python experiments/window.py`.",
+            "",
+            *(line for name, what in SCREENS.items() for line in (f"![{what}]({name}.png)", "", f"*{what}*", "")),
         ]
     )
 
