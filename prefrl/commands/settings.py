@@ -79,7 +79,10 @@ class Settings:
         left = max(1, steps - warmup)
         if round_steps is not None:
             rollouts = max(shortest, math.ceil(min(round_steps, left) / rollout))
-        return warmup, rollout * rollouts, math.ceil(left / (rollout * rollouts))
+        rounds = math.ceil(left / (rollout * rollouts))
+        if round_steps is None:  # as many, but no longer than need be
+            rollouts = max(shortest, math.ceil(left / (rounds * rollout)))
+        return warmup, rollout * rollouts, rounds
 
 
 VECTORS = Settings(
