@@ -16,6 +16,7 @@ from prefrl.comparisons import Comparison, collate_answers, collate_options, que
 from prefrl.ensemble import RewardEnsemble
 from prefrl.errors import PrefrlError, require
 from prefrl.measuring import reliability, share_of_first
+from prefrl.segments import SegmentBatch, thinned
 
 # Christiano et al. 2017, section 2.2.3: the l2 coefficient keeps validation loss between these times training loss.
 RATIO_LOW, RATIO_HIGH = 1.1, 1.5
@@ -42,6 +43,9 @@ class FitConfig:
     """Share of answers taken to be uniformly random."""
     newest: int | None = None
     """Fit only the newest so many comparisons, or rankings: the paper's 3,000 in Atari. None: all."""
+    stride: int = 1
+    """A minibatch reads one step in so many of its segments, from one drawn by lot, and takes the others to be like
+    those: where steps overlap, as stacks of frames do, they tell little more. No more than the shortest segment has."""
     measured: int | None = None
     """Comparisons, or rankings, that the end of a fit calibrates on and measures by, drawn by lot; None: all."""
     loss: Literal["choice", "squared_error"] = "choice"
@@ -56,6 +60,7 @@ class FitConfig:
         rate = self.learning_rate
         require(self.first_epochs >= 1, "passes of the first fit", "at least 1", self.first_epochs)
         require(self.batch_size >= 1, "comparisons in a minibatch of a fit", "at least 1", self.batch_size)
+        require(self.stride >= 1, "the stride of a fit", "at least 1", self.stride)
         require(0 <= rate < math.inf, "the step size of a fit", "at least 0 and finite", rate)
         require(0 <= self.noise < 1, "the share of random answers (noise)", "at least 0 and below 1", self.noise)
 
@@ -173,6 +178,7 @@ def _fit(
             return squared_error(returns, told[rows], exists[rows])
         return choice_loss(returns.masked_fill(~exists[rows], -math.inf), mu[rows], noise=config.noise)
 
+    stride = 1 if ensemble.credit == "last_step" else min(config.stride, int(batch.mask.sum(dim=1).min()))
     first = not bool(ensemble.fitted)
     if first:
         ensemble.weight_decay.fill_(config.weight_decay)
@@ -188,7 +194,7 @@ def _fit(
             chosen = groups[drawn].flatten()
             chosen = chosen[chosen >= 0]
             options, at = torch.unique(places[chosen], return_inverse=True)
-            returns = ensemble.returns(batch[options])[:, at]  # [E, b, K]
+            returns = _estimated(ensemble, batch, options, stride, rng)[:, at]  # [E, b, K]
             losses = losses_of(returns, chosen)  # [E, b]
             weights = bags[:, chosen] * share[chosen]
             optimizer.param_groups[0]["weight_decay"] = float(ensemble.weight_decay)
@@ -227,6 +233,16 @@ def _fit(
         weight_decay=float(ensemble.weight_decay),
         seconds=time.perf_counter() - started,
     )
+
+
+def _estimated(
+    ensemble: RewardEnsemble, batch: SegmentBatch, rows: Tensor, stride: int, rng: np.random.Generator
+) -> Tensor:
+    """[E, b] returns of segments `rows` [b] of a batch, from one step in `stride`, as if the others were like those."""
+    if stride == 1:
+        return ensemble.returns(batch[rows])
+    read = thinned(batch, stride, int(rng.integers(stride)))[rows]
+    return ensemble.returns(read) * (batch.mask[rows].sum(dim=1) / read.mask.sum(dim=1))
 
 
 def newest(comparisons: Sequence[Comparison], n: int) -> list[Comparison]:

@@ -167,6 +167,12 @@ class SegmentBatch:
         )
 
 
+def thinned(batch: SegmentBatch, stride: int, first: int) -> SegmentBatch:
+    """One step in `stride` of each segment, from the step `first` on; padded steps stay padded."""
+    steps = slice(first, None, stride)
+    return replace(batch, obs=batch.obs[:, steps], act=batch.act[:, steps], mask=batch.mask[:, steps])
+
+
 def last_steps(mask: Tensor) -> Tensor:
     """[B, T] bool: the last real step of each segment, from which steps are real, [B, T]."""
     return torch.arange(mask.shape[1], device=mask.device) == mask.sum(dim=1, keepdim=True) - 1

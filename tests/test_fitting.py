@@ -402,6 +402,66 @@ def test_numbered_actions_are_one_hot() -> None:
     torch.testing.assert_close(rewards, expected, atol=1e-5, rtol=1e-4)
 
 
+# ---- one step in so many ---------------------------------------------------------------------------------------------
+
+
+def test_a_stride_changes_nothing_where_all_steps_of_a_segment_are_alike() -> None:
+    """Segments of 5, 6 and 7 steps: the steps that are not read are taken to be like those that are."""
+    still = [clip(np.repeat(s.obs[:1], 5 + i % 3, axis=0)) for i, s in enumerate(clips(20))]
+    comparisons = [answered(pair) for pair in zip(still[::2], still[1::2], strict=True)]
+    weights = []
+    for stride in (1, 2, 3, 5):
+        ensemble = RewardEnsemble(Linear(3), credit="each_step")
+        # In one minibatch, so that a stride's draws cannot change the order of the comparisons.
+        config = replace(QUICK, first_epochs=1, batch_size=100, stride=stride)
+        fit(ensemble, comparisons, config, np.random.default_rng(0))
+        weights.append(ensemble.net.weight.detach())
+    for weight in weights[1:]:
+        torch.testing.assert_close(weight, weights[0], atol=1e-6, rtol=1e-5)
+
+
+def steps_read(comparisons: Sequence[Comparison], stride: int) -> list[list[float]]:
+    """First numbers of what was observed at the steps that each minibatch of one comparison reads, sorted."""
+    read = []
+
+    class Spy(Linear):
+        def forward(self, batch: SegmentBatch) -> Tensor:
+            if self.training:
+                read.append(sorted(batch.obs[batch.mask][:, 0].tolist()))
+            return super().forward(batch)
+
+    config = replace(QUICK, first_epochs=40, batch_size=1, stride=stride)
+    fit(RewardEnsemble(Spy(1), credit="each_step"), comparisons, config, np.random.default_rng(0))
+    return read
+
+
+def test_a_minibatch_reads_one_step_in_so_many_from_one_drawn_by_lot() -> None:
+    numbered = [clip(np.stack([np.arange(start, start + 5)] * 3, axis=1)) for start in (0, 10)]
+    read = steps_read([Comparison(tuple(numbered), (1.0, 0.0))], 2)
+    assert len(read) == 40
+    assert {tuple(r) for r in read} == {(0, 2, 4, 10, 12, 14), (1, 3, 11, 13)}
+
+
+def test_a_stride_is_at_most_the_shortest_segment() -> None:
+    """Single steps have nothing to leave out, and every segment is read at each draw."""
+    single = [clip(s.obs[:1]) for s in clips(4)]
+    assert all(len(read) == 2 for read in steps_read([answered(single[:2]), answered(single[2:])], 4))
+    mixed = [clip(np.arange(15.0).reshape(5, 3)), clip(np.full((2, 3), 100.0))]
+    assert {tuple(r) for r in steps_read([Comparison(tuple(mixed), (1.0, 0.0))], 4)} == {
+        (0, 6, 12, 100),
+        (3, 9, 100),
+    }
+
+
+def test_the_reward_of_a_last_step_knows_no_stride() -> None:
+    weights = []
+    for stride in (1, 3):
+        ensemble = RewardEnsemble(Linear(3), credit="last_step")
+        fit(ensemble, pairs(20), replace(QUICK, stride=stride), np.random.default_rng(0))
+        weights.append(ensemble.net.weight)
+    assert torch.equal(*weights)
+
+
 # ---- rankings --------------------------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefrl.segments import Segment, SegmentBatch, collate, content_id, last_steps
+from prefrl.segments import Segment, SegmentBatch, collate, content_id, last_steps, thinned
 
 
 def segment(steps: int = 3, given: int = 0, *, start: float = 0.0) -> Segment:
@@ -134,3 +134,13 @@ def test_nothing_cannot_be_collated() -> None:
 def test_the_last_real_step_of_each_segment() -> None:
     mask = torch.tensor([[True, True, False], [True, True, True]])
     assert last_steps(mask).tolist() == [[False, True, False], [False, False, True]]
+
+
+def test_one_step_in_two_of_a_batch() -> None:
+    """Segments of five and of two steps: from the second step on, two steps and one are left."""
+    batch = collate([segment(5, 1, start=0), segment(2, 1, start=10)])
+    read = thinned(batch, 2, 1)
+    assert torch.equal(read.obs, batch.obs[:, [1, 3]])
+    assert torch.equal(read.act, batch.act[:, [1, 3]])
+    assert read.mask.tolist() == [[True, True], [True, False]]
+    assert torch.equal(read.context, batch.context)

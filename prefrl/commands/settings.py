@@ -125,6 +125,7 @@ PICTURES = Settings(
         "learning_rate": 1e-3,
         "warmup": 0.1,  # few minibatches a round: at a step size that stays high they undo each other
         "newest": 3000,
+        "stride": 4,  # of a stack of 4 frames: each frame is still read
         "measured": 256,
     },
 )
