@@ -162,76 +162,142 @@ def _fit(
         return FitReport(0, math.nan, math.nan, math.nan, math.nan, float(ensemble.weight_decay), 0.0)
     if config.newest is not None:
         comparisons = newest(comparisons, config.newest)
-    batch, places = collate_options([comparison.options for comparison in comparisons])
-    mu, exists = collate_answers(comparisons), places >= 0
-    places = torch.where(exists, places, places[:, :1])  # what is no option reads its question's first, and has no say
-    ids = [comparison.ranking or query_id([s.id for s in comparison.options]) for comparison in comparisons]
-    groups, share = _groups([comparison.ranking for comparison in comparisons])
-    bags = torch.from_numpy(bag_counts(ids, ensemble.members).T.astype(np.float32))  # [E, N]
+    answers = _answers(ensemble, comparisons, config)
+    ensemble.train()
+    _descend(ensemble, answers, config, rng, check)
+    ensemble.eval()
+    loss, validation_loss, accuracy, calibration_error = _calibrate(ensemble, answers, config, rng)
+    return FitReport(
+        comparisons=len(comparisons),
+        loss=loss,
+        validation_loss=validation_loss,
+        accuracy=accuracy,
+        calibration_error=calibration_error,
+        weight_decay=float(ensemble.weight_decay),
+        seconds=time.perf_counter() - started,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Answers:
+    """What is fitted: N comparisons, of up to K of B segments, in G groups, each a ranking or a comparison alone."""
+
+    segments: SegmentBatch  # [B]
+    places: Tensor  # [N, K]  of each option among the segments; what is no option has its question's first, and no say
+    exists: Tensor  # [N, K]  bool
+    mu: Tensor  # [N, K]
+    told: Tensor | None  # [N, K]  returns, where these are fitted
+    noise: float
+    groups: Tensor  # [G, most]  comparisons of each, -1 where it has fewer
+    share: Tensor  # [N]  of each comparison in its group
+    bags: Tensor  # [E, N]  how often each member's bag holds each comparison
+
+    def of_groups(self, groups: Tensor) -> Tensor:
+        """[n] the comparisons of some groups."""
+        rows = self.groups[groups].flatten()
+        return rows[rows >= 0]
+
+    def losses(self, returns: Tensor, rows: Tensor) -> Tensor:
+        """[E, n] from returns [E, n, K] of the comparisons `rows` [n]."""
+        if self.told is not None:
+            return squared_error(returns, self.told[rows], self.exists[rows])
+        return choice_loss(self.existing(returns, rows), self.mu[rows], noise=self.noise)
+
+    def existing(self, returns: Tensor, rows: Tensor) -> Tensor:
+        """The returns, -inf where there is no option."""
+        return returns.masked_fill(~self.exists[rows], -math.inf)
+
+
+def _answers(ensemble: RewardEnsemble, comparisons: Sequence[Comparison], config: FitConfig) -> _Answers:
+    segments, places = collate_options([comparison.options for comparison in comparisons])
+    exists = places >= 0
+    places = torch.where(exists, places, places[:, :1])
     told = None
     if config.loss == "squared_error":
-        told = standardized(_told(comparisons, places[exists]), ensemble.credited(batch).sum(dim=1))[places]  # [N, K]
+        told = standardized(_told(comparisons, places[exists]), ensemble.credited(segments).sum(dim=1))[places]
+    ids = [comparison.ranking or query_id([s.id for s in comparison.options]) for comparison in comparisons]
+    groups, share = _groups([comparison.ranking for comparison in comparisons])
+    return _Answers(
+        segments=segments,
+        places=places,
+        exists=exists,
+        mu=collate_answers(comparisons),
+        told=told,
+        noise=config.noise,
+        groups=groups,
+        share=share,
+        bags=torch.from_numpy(bag_counts(ids, ensemble.members).T.astype(np.float32)),
+    )
 
-    def losses_of(returns: Tensor, rows: Tensor) -> Tensor:
-        """[E, n] from returns [E, n, K] of the comparisons `rows` [n]."""
-        if told is not None:
-            return squared_error(returns, told[rows], exists[rows])
-        return choice_loss(returns.masked_fill(~exists[rows], -math.inf), mu[rows], noise=config.noise)
 
-    stride = 1 if ensemble.credit == "last_step" else min(config.stride, int(batch.mask.sum(dim=1).min()))
-    first = not bool(ensemble.fitted)
-    if first:
+def _descend(
+    ensemble: RewardEnsemble,
+    answers: _Answers,
+    config: FitConfig,
+    rng: np.random.Generator,
+    check: Callable[[], None],
+) -> None:
+    """All minibatches of a fit; weight decay is adapted after each pass."""
+    lengths = answers.segments.mask.sum(dim=1)
+    stride = 1 if ensemble.credit == "last_step" else min(config.stride, int(lengths.min()))
+    total = config.updates
+    if not bool(ensemble.fitted):
+        total = config.first_epochs * math.ceil(len(answers.groups) / config.batch_size)
         ensemble.weight_decay.fill_(config.weight_decay)
     optimizer = torch.optim.AdamW(ensemble.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
-    ensemble.train()
-    total = config.first_epochs * math.ceil(len(groups) / config.batch_size) if first else config.updates
     left = total
     while left > 0:
-        order = torch.from_numpy(rng.permutation(len(groups)))
+        order = torch.from_numpy(rng.permutation(len(answers.groups)))
         sums = torch.zeros(2, 2)  # (inside, outside the bags) x (loss, count)
         for drawn in torch.split(order, config.batch_size)[:left]:
             check()
-            chosen = groups[drawn].flatten()
-            chosen = chosen[chosen >= 0]
-            options, at = torch.unique(places[chosen], return_inverse=True)
-            returns = _estimated(ensemble, batch, options, stride, rng)[:, at]  # [E, b, K]
-            losses = losses_of(returns, chosen)  # [E, b]
-            weights = bags[:, chosen] * share[chosen]
+            rows = answers.of_groups(drawn)
+            options, at = torch.unique(answers.places[rows], return_inverse=True)
+            returns = _estimated(ensemble, answers.segments, options, stride, rng)[:, at]  # [E, b, K]
+            losses = answers.losses(returns, rows)  # [E, b]
+            bags, share = answers.bags[:, rows], answers.share[rows]
             optimizer.param_groups[0]["weight_decay"] = float(ensemble.weight_decay)
             if config.warmup is not None:
                 share_of_step = cosine_schedule(total - left, total, config.warmup)
                 optimizer.param_groups[0]["lr"] = config.learning_rate * share_of_step
             optimizer.zero_grad()
-            torch.autograd.backward((weights * losses).sum() / len(drawn))
+            torch.autograd.backward((bags * share * losses).sum() / len(drawn))
             optimizer.step()
-            sums += _inside_outside(losses.detach(), bags[:, chosen], share[chosen])
+            sums += _inside_outside(losses.detach(), bags, share)
             left -= 1
         if config.weight_decay > 0:
             decay = adapt_weight_decay(float(ensemble.weight_decay), _ratio(sums), config.adaptation)
             ensemble.weight_decay.fill_(decay)
-    ensemble.eval()
-    rows, at = torch.arange(len(comparisons)), places
-    if config.measured is not None and config.measured < len(groups):
-        rows = groups[torch.from_numpy(rng.permutation(len(groups))[: config.measured])].flatten()
-        rows = rows[rows >= 0]
-        options, at = torch.unique(places[rows], return_inverse=True)
-        batch = batch[options]
-    returns = ensemble.calibrate(batch)[:, at]
-    losses, bags = losses_of(returns, rows), bags[:, rows]
-    (loss, inside), (validation_loss, outside) = _inside_outside(losses, bags, share[rows]).tolist()
+
+
+def _calibrate(
+    ensemble: RewardEnsemble, answers: _Answers, config: FitConfig, rng: np.random.Generator
+) -> tuple[float, float, float, float]:
+    """Calibrate on what was asked about, or on a part of it, and measure by that part what a FitReport tells.
+
+    Loss, validation loss, accuracy and calibration error.
+    """
+    segments, rows, at = answers.segments, torch.arange(len(answers.places)), answers.places
+    if config.measured is not None and config.measured < len(answers.groups):
+        rows = answers.of_groups(torch.from_numpy(rng.permutation(len(answers.groups))[: config.measured]))
+        options, at = torch.unique(answers.places[rows], return_inverse=True)
+        segments = segments[options]
+    returns = ensemble.calibrate(segments)[:, at]
+    bags, mu = answers.bags[:, rows], answers.mu[rows]
+    sums = _inside_outside(answers.losses(returns, rows), bags, answers.share[rows])
+    (loss, inside), (validation_loss, outside) = sums.tolist()
     outside_bags = bags == 0
-    existing = returns.masked_fill(~exists[rows], -math.inf)
-    correct = choice_correct(existing, mu[rows].expand_as(returns))[outside_bags]
-    preferred = torch.sigmoid(returns[..., 0] - returns[..., 1])[outside_bags]
-    answered = torch.from_numpy(share_of_first(mu[rows].numpy())).expand_as(bags)[outside_bags]
-    return FitReport(
-        comparisons=len(comparisons),
-        loss=loss / inside if inside else math.nan,
-        validation_loss=validation_loss / outside if outside else math.nan,
-        accuracy=float(correct.nanmean()),
-        calibration_error=math.nan if told is not None else reliability(preferred.numpy(), answered.numpy())[1],
-        weight_decay=float(ensemble.weight_decay),
-        seconds=time.perf_counter() - started,
+    correct = choice_correct(answers.existing(returns, rows), mu.expand_as(returns))[outside_bags]
+    calibration_error = math.nan
+    if answers.told is None:
+        preferred = torch.sigmoid(returns[..., 0] - returns[..., 1])[outside_bags]
+        answered = torch.from_numpy(share_of_first(mu.numpy())).expand_as(bags)[outside_bags]
+        calibration_error = reliability(preferred.numpy(), answered.numpy())[1]
+    return (
+        loss / inside if inside else math.nan,
+        validation_loss / outside if outside else math.nan,
+        float(correct.nanmean()),
+        calibration_error,
     )
 
 
