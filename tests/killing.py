@@ -1,5 +1,7 @@
-"""Processes that are killed with SIGKILL: training, and a person at the labeling window while answers stream in."""
+"""Training, and a person at the labeling window while answers stream in, killed at any moment; what a run leaves."""
 
+import csv
+import hashlib
 import os
 import random
 import signal
@@ -7,8 +9,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from prefrl.runs import newest_checkpoint
 from prefrl.store import PreferenceStore
 from prefrl_labeling.session import LEASE_SECONDS
 
@@ -39,6 +42,34 @@ for line in sys.stdin:  # each line opens the window once more, in a process tha
     os.waitpid(child, 0)
     print("dead", flush=True)
 """
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL within a process: nobody catches it."""
+
+
+def outcome(folder: Path, rounds: int, *, true_return: bool = True) -> dict[str, Any]:
+    """Everything that a run leaves behind but for times; without what the true reward shows in the log, if wished."""
+    newest = newest_checkpoint(folder)
+    assert newest is not None
+    left: dict[str, Any] = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in newest.iterdir()
+        if path.name not in ("manifest.json", "state.json") and (true_return or path.name != "segments.bin")
+    }
+    assert {"learner.safetensors", "learner.json", "ensemble.safetensors"} <= set(left)
+    by_true_reward = {"true_return", "reward_correlation", "reward_clip_correlation", "newest_accuracy"}
+    skipped = set() if true_return else by_true_reward
+    with (folder / "metrics.csv").open(newline="") as file:
+        left["metrics"] = [
+            {k: v for k, v in row.items() if k not in skipped and not k.startswith("seconds")}
+            for row in csv.DictReader(file)
+        ]
+    assert [int(row["round"]) for row in left["metrics"]] == list(range(rounds))
+    if (folder / "preferences.db").exists():
+        with PreferenceStore(folder / "preferences.db") as store:
+            left["answers"] = [(answer.query_id, answer.mu) for answer in store.answers()]
+    return left
 
 
 def kill_training(code: str, *, times: int, within: float, rng: random.Random) -> None:

@@ -1,7 +1,5 @@
 """Runs that must come out the same, byte for byte: interrupted or not, and whatever the true reward."""
 
-import csv
-import hashlib
 import random
 import sys
 from collections.abc import Callable
@@ -13,7 +11,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from killing import kill_training
+from killing import Killed, kill_training, outcome
 from worlds import ensemble, learner
 
 from prefrl.acquisition import disagreement
@@ -24,17 +22,13 @@ from prefrl.ensemble import RewardEnsemble
 from prefrl.fitting import FitConfig
 from prefrl.labelers import Labeler, Oracle
 from prefrl.loop import LoopConfig, train, train_baseline
-from prefrl.runs import Run, newest_checkpoint
+from prefrl.runs import Run
 from prefrl.schedule import label_plan
 from prefrl.segments import Segment
 from prefrl.store import PreferenceStore
 from prefrl_envs.moving_dot import MovingDot
 
 ROUNDS = 4
-
-
-class Killed(BaseException):
-    """Stands for kill -9: nobody catches it."""
 
 
 @dataclass(frozen=True)
@@ -82,27 +76,6 @@ class Setting:
             assert store.asked == len(store) == self.labels
 
 
-def outcome(folder: Path, *, true_return: bool = True) -> dict[str, Any]:
-    """Everything that a run leaves behind but for times; without what the true reward shows in the log, if wished."""
-    newest = newest_checkpoint(folder)
-    assert newest is not None
-    left: dict[str, Any] = {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in newest.iterdir()
-        if path.name not in ("manifest.json", "state.json") and (true_return or path.name != "segments.bin")
-    }
-    assert {"learner.safetensors", "learner.json", "ensemble.safetensors"} <= set(left)
-    by_true_reward = {"true_return", "reward_correlation", "reward_clip_correlation", "newest_accuracy"}
-    skipped = {"seconds", "seconds_fitting"} | (set() if true_return else by_true_reward)
-    with (folder / "metrics.csv").open(newline="") as file:
-        left["metrics"] = [{k: v for k, v in row.items() if k not in skipped} for row in csv.DictReader(file)]
-    assert [int(row["round"]) for row in left["metrics"]] == list(range(ROUNDS))
-    if (folder / "preferences.db").exists():
-        with PreferenceStore(folder / "preferences.db") as store:
-            left["answers"] = [(answer.query_id, answer.mu) for answer in store.answers()]
-    return left
-
-
 SETTINGS = {
     "ppo": Setting("ppo"),
     "trpo": Setting("trpo"),
@@ -122,7 +95,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Setting
         if setting not in known:
             folder = tmp_path_factory.mktemp("uninterrupted")
             setting.carry_out(folder)
-            known[setting] = outcome(folder)
+            known[setting] = outcome(folder, ROUNDS)
         return known[setting]
 
     return run
@@ -163,7 +136,7 @@ def test_a_run_killed_at_a_round_boundary_comes_out_the_same(
         with pytest.raises(Killed):
             setting.carry_out(tmp_path / "run", kill("after saving", round_))
     setting.carry_out(tmp_path / "run")
-    assert outcome(tmp_path / "run") == uninterrupted(setting)
+    assert outcome(tmp_path / "run", ROUNDS) == uninterrupted(setting)
 
 
 @pytest.mark.parametrize("where", ["before asking", "while learning", "after learning", "before saving"])
@@ -176,7 +149,7 @@ def test_a_run_killed_within_a_round_comes_out_the_same(
         with pytest.raises(Killed):
             setting.carry_out(tmp_path / "run", kill(where, round_))
     setting.carry_out(tmp_path / "run")
-    assert outcome(tmp_path / "run") == uninterrupted(setting)
+    assert outcome(tmp_path / "run", ROUNDS) == uninterrupted(setting)
 
 
 @pytest.mark.parametrize("part", ["propose", "select", "fit"])
@@ -198,7 +171,7 @@ def test_a_run_killed_around_its_questions_comes_out_the_same(
         with pytest.raises(Killed):
             setting.carry_out(tmp_path / "run")
     setting.carry_out(tmp_path / "run")
-    assert outcome(tmp_path / "run") == uninterrupted(setting)
+    assert outcome(tmp_path / "run", ROUNDS) == uninterrupted(setting)
 
 
 @dataclass(frozen=True)
@@ -227,7 +200,7 @@ def test_a_run_killed_between_question_and_answer_comes_out_the_same(
         with pytest.raises(Killed):
             replace(setting, labeler=labeler).carry_out(tmp_path / "run")
     replace(setting, labeler=labeler).carry_out(tmp_path / "run")
-    assert outcome(tmp_path / "run") == uninterrupted(setting)
+    assert outcome(tmp_path / "run", ROUNDS) == uninterrupted(setting)
 
 
 def test_questions_that_were_asked_before_are_not_made_up_for_after_a_kill(
@@ -264,7 +237,7 @@ def test_questions_that_were_asked_before_are_not_made_up_for_after_a_kill(
                 Setting("ppo").carry_out(folder)
         with pytest.raises(AssertionError):  # in this test the budget is not spent
             Setting("ppo").carry_out(folder)
-        left.append(outcome(folder))
+        left.append(outcome(folder, ROUNDS))
     assert left[0] == left[1]
 
 
@@ -279,7 +252,7 @@ def test_sigkill_at_any_moment(seed: int, tmp_path: Path, uninterrupted: Callabl
     kill_training(code, times=2, within=1.0, rng=random.Random(seed))
     setting = SETTINGS["ppo"]
     setting.carry_out(tmp_path / "run")
-    assert outcome(tmp_path / "run") == uninterrupted(setting)
+    assert outcome(tmp_path / "run", ROUNDS) == uninterrupted(setting)
 
 
 def test_a_lost_store_is_noticed(tmp_path: Path) -> None:
@@ -300,7 +273,7 @@ def test_the_same_seed_comes_out_the_same_and_another_does_not(
 ) -> None:
     setting = SETTINGS["ppo"]
     setting.carry_out(tmp_path / "same")
-    assert outcome(tmp_path / "same") == uninterrupted(setting)
+    assert outcome(tmp_path / "same", ROUNDS) == uninterrupted(setting)
     other = uninterrupted(replace(setting, seed=1))
     for part in ("learner.safetensors", "ensemble.safetensors", "segments.bin", "answers", "metrics"):
         assert other[part] != uninterrupted(setting)[part]
@@ -346,7 +319,7 @@ def test_the_true_reward_reaches_neither_learner_nor_ensemble(algo: str, tmp_pat
             steps = 100 if algo == "sac" else 200
             setting = Setting(algo, steps=steps, labels=12, task=task, labeler=ByObservation())
             setting.carry_out(tmp_path / env_id)
-            left.append(outcome(tmp_path / env_id, true_return=False))
+            left.append(outcome(tmp_path / env_id, ROUNDS, true_return=False))
     finally:
         del gymnasium.registry["Plain-v0"], gymnasium.registry["Canary-v0"]
     # What SAC replays holds the true rewards, apart, for the baseline.

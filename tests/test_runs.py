@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from killing import Killed
 
 from prefrl import files, runs
 from prefrl.errors import Interrupted, PrefrlError
@@ -235,10 +236,6 @@ def test_nothing_whole_begins_anew(tmp_path: Path) -> None:
     for name in ("000000", "000001"):
         (tmp_path / "checkpoints" / name / "manifest.json").write_text("{}")
     assert newest_checkpoint(tmp_path) is None
-
-
-class Killed(BaseException):
-    pass
 
 
 def test_killed_at_any_moment_of_a_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow
 import pytest
 import torch
+from killing import Killed
 from pyarrow import parquet
 from text_worlds import WORDS, tiny
 
@@ -214,10 +215,6 @@ def test_a_killed_command_is_resumed_and_comes_out_the_same(files: Path, tmp_pat
     assert main(["resume", str(tmp_path / "cut"), "--quiet"]) == 0
     weights = [(tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("whole", "cut")]
     assert weights[0] == weights[1]
-
-
-class Killed(BaseException):
-    """Stands for kill -9: nobody catches it."""
 
 
 @pytest.mark.parametrize("verb", ["pretrain", "sft", "reward"])

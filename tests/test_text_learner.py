@@ -1,7 +1,5 @@
 """The text learner alone, and in the same `train` that control runs: it learns, and comes out the same however cut."""
 
-import csv
-import hashlib
 import math
 import random
 from collections.abc import Callable, Sequence
@@ -12,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from killing import kill_training
+from killing import Killed, kill_training, outcome
 from text_worlds import WORDS, count_gold, learner, prompts_of, small, text_ensemble, tiny
 from torch import Tensor, nn
 
@@ -22,7 +20,7 @@ from prefrl.errors import PrefrlError
 from prefrl.fitting import FitConfig
 from prefrl.labelers import Labeler, Oracle
 from prefrl.loop import LoopConfig, train, train_baseline
-from prefrl.runs import Run, newest_checkpoint
+from prefrl.runs import Run
 from prefrl.segments import SegmentBatch
 from prefrl.store import PreferenceStore
 from prefrl.text import improving
@@ -275,10 +273,6 @@ def test_what_cannot_work_is_said_at_once() -> None:
 # ---- the same train as control ---------------------------------------------------------------------------------------
 
 
-class Killed(BaseException):
-    """Stands for kill -9: nobody catches it."""
-
-
 @dataclass(frozen=True)
 class Setting:
     """A run that takes a second or so."""
@@ -320,26 +314,6 @@ class Setting:
             )
 
 
-def outcome(folder: Path) -> dict[str, Any]:
-    """Everything that a run leaves behind but for times."""
-    newest = newest_checkpoint(folder)
-    assert newest is not None
-    left: dict[str, Any] = {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in newest.iterdir()
-        if path.name not in ("manifest.json", "state.json")
-    }
-    assert {"learner.safetensors", "learner.json", "ensemble.safetensors", "segments.bin"} <= set(left)
-    with (folder / "metrics.csv").open(newline="") as file:
-        left["metrics"] = [
-            {k: v for k, v in row.items() if not k.startswith("seconds")} for row in csv.DictReader(file)
-        ]
-    assert len(left["metrics"]) == ROUNDS
-    with PreferenceStore(folder / "preferences.db") as store:
-        left["answers"] = [(answer.query_id, answer.mu) for answer in store.answers()]
-    return left
-
-
 SETTINGS = {
     "ppo": Setting("ppo", target=0.5),
     "rloo": Setting("rloo"),
@@ -358,7 +332,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Setting
         if setting not in known:
             folder = tmp_path_factory.mktemp("uninterrupted")
             setting.carry_out(folder)
-            known[setting] = outcome(folder)
+            known[setting] = outcome(folder, ROUNDS)
         return known[setting]
 
     return run
@@ -394,7 +368,7 @@ def test_a_killed_run_comes_out_the_same(
         with pytest.raises(Killed):
             setting.carry_out(tmp_path / "run", kill(where, round_))
     setting.carry_out(tmp_path / "run")
-    assert outcome(tmp_path / "run") == uninterrupted(setting)
+    assert outcome(tmp_path / "run", ROUNDS) == uninterrupted(setting)
 
 
 def test_a_run_killed_while_it_learns_comes_out_the_same(
@@ -404,7 +378,7 @@ def test_a_run_killed_while_it_learns_comes_out_the_same(
     with pytest.raises(Killed):
         setting.carry_out(tmp_path / "run", kill("while learning", 1))
     setting.carry_out(tmp_path / "run")
-    assert outcome(tmp_path / "run") == uninterrupted(setting)
+    assert outcome(tmp_path / "run", ROUNDS) == uninterrupted(setting)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -418,7 +392,7 @@ def test_sigkill_at_any_moment(seed: int, tmp_path: Path, uninterrupted: Callabl
     kill_training(code, times=2, within=1.5, rng=random.Random(seed))
     setting = SETTINGS["ppo"]
     setting.carry_out(tmp_path / "run")
-    assert outcome(tmp_path / "run") == uninterrupted(setting)
+    assert outcome(tmp_path / "run", ROUNDS) == uninterrupted(setting)
 
 
 # ---- a tiny task, learned --------------------------------------------------------------------------------------------
