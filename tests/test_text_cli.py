@@ -208,8 +208,9 @@ def test_a_killed_command_is_resumed_and_comes_out_the_same(files: Path, tmp_pat
     assert train(files, tmp_path / "whole") == 0
     command = [sys.executable, "-c", "import sys; from test_text_cli import *; train(*map(Path, sys.argv[1:]))"]
     with subprocess.Popen([*command, str(files), str(tmp_path / "cut")], cwd=Path(__file__).parent) as process:
-        deadline = time.monotonic() + 120
-        while newest_checkpoint(tmp_path / "cut") is None and time.monotonic() < deadline:
+        deadline = time.monotonic() + 300
+        while newest_checkpoint(tmp_path / "cut") is None:
+            assert time.monotonic() < deadline, "no checkpoint after 300 s"
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
     assert main(["resume", str(tmp_path / "cut"), "--quiet"]) == 0
