@@ -7,7 +7,10 @@ python experiments/learning.py           # experiments/results/learning.md and l
 from collections import defaultdict
 from typing import Any
 
+import matplotlib
 import numpy as np
+from curves import COLORS, DARK, draw, panels
+from matplotlib.figure import Figure
 from sweeping import RESULTS, commits, grid, interval, load, normalized, shown
 
 GRID = grid("learning")
@@ -52,37 +55,26 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def plot(results: dict[str, dict[str, Any]]) -> None:
+def plot(results: dict[str, dict[str, Any]]) -> Figure:
     """Curves of the true return under the default algorithm: mean over seeds, band from the lowest to the highest."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, len(GRID.tasks), figsize=(4 * len(GRID.tasks), 3.2), layout="constrained")
-    styles = {"true": ("true reward", "#0072B2", "--"), "learned": ("700 comparisons", "#D55E00", "-")}
-    for axis, task in zip(axes, GRID.tasks, strict=True):
-        for reward, (label, color, dash) in styles.items():
-            wanted = (task, ALGOS[0], reward)
-            curves = [
-                r["curve"]
-                for r in results.values()
-                if (r["summary"]["task"], r["summary"]["algo"], r["summary"]["reward"]) == wanted
-            ]
-            grid = np.array(curves[0]["steps"])
-            values = np.array([np.interp(grid, c["steps"], c["true_return"]) for c in curves])
-            axis.plot(grid / 1e6, values.mean(0), dash, color=color, label=f"{label} (n={len(curves)})")
-            axis.fill_between(grid / 1e6, values.min(0), values.max(0), color=color, alpha=0.2, linewidth=0)
-        axis.set_title(task)
-        axis.set_xlabel("million steps")
-        axis.spines[["top", "right"]].set_visible(False)
-    axes[0].set_ylabel("true return while learning")
-    axes[0].legend(frameon=False, loc="lower right")
-    figure.savefig(RESULTS / "learning.png", dpi=150)
+    looks = {"true": ("true reward", DARK, "--"), "learned": ("700 comparisons", COLORS[1], "-")}
+    with matplotlib.rc_context({"axes.spines.top": False, "axes.spines.right": False, "font.size": 9}):
+        figure = Figure(layout="constrained")
+        for task, axis in panels(figure, GRID.tasks):
+            for reward, (label, color, dash) in looks.items():
+                wanted = (task, ALGOS[0], reward)
+                runs = [
+                    r
+                    for r in results.values()
+                    if (r["summary"]["task"], r["summary"]["algo"], r["summary"]["reward"]) == wanted
+                ]
+                draw(axis, runs, color, dash, label=label)
+        figure.axes[0].set_ylabel("true return while learning")
+    return figure
 
 
 if __name__ == "__main__":
     text = table(load("learning"))
     (RESULTS / "learning.md").write_text(text)
-    plot(load("learning"))
+    plot(load("learning")).savefig(RESULTS / "learning.png", dpi=130)
     print(text)
