@@ -143,6 +143,7 @@ def learner_config(
 ) -> "LearnerConfig":
     """The learner of a task. Raises PrefrlError for a network of pictures where there are none."""
     from prefrl.control.algorithms import default_config, picture_config
+    from prefrl.control.tasks import lifetime
 
     if settings is PICTURES:
         return picture_config(algo, network or "small", device)
@@ -150,4 +151,4 @@ def learner_config(
         raise PrefrlError(
             f"--network is for tasks that observe pictures, and {task.name!r} observes a vector: leave it out"
         )
-    return default_config(algo, task.longest)
+    return default_config(algo, lifetime(task))

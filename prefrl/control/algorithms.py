@@ -72,19 +72,20 @@ class LearnerConfig:
     """Clip the true reward, where it is learned from, to [-1, 1] (Mnih et al. 2015)."""
 
 
-def discount(episode_steps: int) -> float:
+def discount(lifetime: int) -> float:
     """1 - 1 / steps, at least .99: a policy that looks about an episode ahead, and a hundred steps in shorter ones.
 
-    With a shorter outlook swimmers settle for a slow gait, on their own reward, too (Franceschetti et al. 2022, who
-    take .9999). With .999 double pendulums, whose episodes last 100 steps, ended at half of what they do (one seed).
+    `lifetime`: steps that an episode lasts while actions are drawn by chance. With a shorter outlook swimmers settle
+    for a slow gait, on their own reward, too (Franceschetti et al. 2022, who take .9999). With .999 double pendulums,
+    whose episodes last 100 steps, ended at half of what they do (one seed).
     """
-    return max(0.99, 1.0 - 1.0 / episode_steps)
+    return max(0.99, 1.0 - 1.0 / lifetime)
 
 
-def default_config(algo: Algorithm, episode_steps: int) -> LearnerConfig:
+def default_config(algo: Algorithm, lifetime: int) -> LearnerConfig:
     """The settings that an algorithm has unless told otherwise, the same for every task that observes vectors.
 
-    `episode_steps` is how long its longest episode lasts.
+    `lifetime`: see `discount`.
     """
     if algo == "trpo":
         # Environments begin together, so that a rollout shorter than an episode would teach the policy about one part
@@ -93,7 +94,7 @@ def default_config(algo: Algorithm, episode_steps: int) -> LearnerConfig:
             algo,
             num_envs=2,
             rollout_steps=1000,
-            gamma=discount(episode_steps),
+            gamma=discount(lifetime),
             range_charge=0.3,
             least_noise=0.2,
             varied_noise=2.0,

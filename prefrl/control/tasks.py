@@ -1,6 +1,7 @@
 """Which environments there are, and whether this learner can use one."""
 
 import difflib
+import functools
 import importlib
 import math
 from collections.abc import Mapping
@@ -105,6 +106,25 @@ class AtariTask(Task):
         from prefrl.control.pictures import GameVecEnv  # needs ale-py
 
         return GameVecEnv(self.env_id, num_envs, masked=self.masked, endless=endless, threads=torch.get_num_threads())
+
+
+@functools.cache
+def lifetime(task: Task) -> int:
+    """Steps that an episode lasts while actions are drawn by chance; the longest where none ends by itself.
+
+    Estimated from as many steps as the longest episode has: those, over one more than how often one ended by itself.
+    """
+    env = task.make()
+    env.action_space.seed(0)
+    env.reset(seed=0)
+    ends = 0
+    for _ in range(task.longest):
+        _, _, terminated, truncated, _ = env.step(env.action_space.sample())
+        ends += bool(terminated)
+        if terminated or truncated:
+            env.reset()
+    env.close()
+    return math.ceil(task.longest / (1 + ends))
 
 
 def clip_fps(name: str, fps: float) -> float:
