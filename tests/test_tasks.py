@@ -6,8 +6,9 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
+from worlds import Counter
 
-from prefrl.control.tasks import TASKS, find_task
+from prefrl.control.tasks import TASKS, find_task, lifetime
 from prefrl.errors import PrefrlError
 
 
@@ -63,6 +64,24 @@ def test_clips_last_as_long_as_the_paper_s(name: str, clip_steps: int, episode_s
     assert env.spec is not None
     assert env.spec.id == task.env_id == TASKS.get(name, name)
     env.close()
+
+
+@pytest.mark.parametrize(("ends", "lasts"), [(None, 60), (70, 60), (20, 15), (1, 1)])
+def test_how_long_an_episode_lasts(ends: int | None, lasts: int) -> None:
+    """In 60 steps, an episode's longest, one of 20 steps ends thrice: 60 / (1 + 3). A time limit is no end."""
+    gymnasium.register("Counter-v0", lambda: Counter(ends), max_episode_steps=60)
+    lifetime.cache_clear()
+    try:
+        assert lifetime(find_task("Counter-v0", clip_seconds=1.0)) == lasts
+    finally:
+        gymnasium.registry.pop("Counter-v0")
+        lifetime.cache_clear()
+
+
+def test_the_paper_s_tasks_never_end_by_themselves_and_gymnasium_s_walker_soon_does() -> None:
+    lasts = {name: lifetime(find_task(name, clip_seconds=1.5)) for name in ("walker", "pendulum", "Walker2d-v5")}
+    assert (lasts["walker"], lasts["pendulum"]) == (1000, 100)
+    assert lasts["Walker2d-v5"] < 50
 
 
 def test_a_clip_has_at_least_one_step() -> None:
