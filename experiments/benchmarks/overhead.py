@@ -44,11 +44,11 @@ def plain(args: Args) -> float:
     from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
     from prefrl.control.algorithms import default_config
-    from prefrl.control.tasks import find_task
+    from prefrl.control.tasks import find_task, lifetime
 
     torch.set_num_threads(1)
     task = find_task(args.task, clip_seconds=1.5)
-    c = default_config(args.algo, task.longest)
+    c = default_config(args.algo, lifetime(task))
     venv = VecNormalize(DummyVecEnv([task.make] * c.num_envs), gamma=c.gamma)
     settings: dict[str, Any] = {
         "learning_rate": c.learning_rate,
