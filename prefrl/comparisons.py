@@ -12,11 +12,15 @@ import torch
 from torch import Tensor
 
 from prefrl.acquisition import Acquisition
-from prefrl.segments import Segment, SegmentBatch, Text, collate, content_id
+from prefrl.segments import Segment, SegmentBatch, Text, collate, content_id, thinned
 
 
 class ScoresSegments(Protocol):
     """What `select` needs of a reward ensemble."""
+
+    @property
+    def credit(self) -> str:
+        """`each_step` or `last_step`, which is then the one that is read."""
 
     def returns(self, batch: SegmentBatch) -> Tensor:
         """[E, B]"""
@@ -149,13 +153,20 @@ def collate_answers(comparisons: Sequence[Comparison]) -> Tensor:
     return mu
 
 
-def select(queries: Sequence[Query], n: int, ensemble: ScoresSegments, acquisition: Acquisition) -> list[Query]:
-    """The `n` queries of the highest score, best first; each segment is scored once however many queries share it."""
+def select(
+    queries: Sequence[Query], n: int, ensemble: ScoresSegments, acquisition: Acquisition, *, stride: int = 1
+) -> list[Query]:
+    """The `n` queries of the highest score, best first; each segment is scored once however many queries share it.
+
+    It is scored by one step in `stride`, as minibatches are fitted (`FitConfig.stride`).
+    """
     if not queries or n <= 0:
         return []
     batch, places = collate_options([query.options for query in queries])
+    stride = 1 if ensemble.credit == "last_step" else min(stride, int(batch.mask.sum(dim=1).min()))
+    read, steps = thinned(batch, stride, stride // 2)
     with torch.no_grad():
-        scores = acquisition(ensemble.returns(batch)[:, places])
+        scores = acquisition((ensemble.returns(read) * steps)[:, places])
     order = torch.argsort(scores, descending=True, stable=True)[:n]
     return [queries[i] for i in order.tolist()]
 

@@ -307,8 +307,8 @@ def _estimated(
     """[E, b] returns of segments `rows` [b] of a batch, from one step in `stride`, as if the others were like those."""
     if stride == 1:
         return ensemble.returns(batch[rows])
-    read = thinned(batch, stride, int(rng.integers(stride)))[rows]
-    return ensemble.returns(read) * (batch.mask[rows].sum(dim=1) / read.mask.sum(dim=1))
+    read, steps = thinned(batch, stride, int(rng.integers(stride)))
+    return ensemble.returns(read[rows]) * steps[rows]
 
 
 def newest(comparisons: Sequence[Comparison], n: int) -> list[Comparison]:

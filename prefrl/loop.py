@@ -86,7 +86,7 @@ def train(
             options=config.options,
             rng=run.generator(round_, 0),
         )
-        store.ask(select(candidates, wanted, ensemble, acquisition))
+        store.ask(select(candidates, wanted, ensemble, acquisition, stride=config.fit.stride))
         labeler.attend(store)
         fitted = fit(ensemble, store.comparisons(), config.fit, run.generator(round_, 1), check=run.check)
         run.check()

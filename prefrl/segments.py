@@ -167,10 +167,14 @@ class SegmentBatch:
         )
 
 
-def thinned(batch: SegmentBatch, stride: int, first: int) -> SegmentBatch:
-    """One step in `stride` of each segment, from the step `first` on; padded steps stay padded."""
+def thinned(batch: SegmentBatch, stride: int, first: int) -> tuple[SegmentBatch, Tensor]:
+    """One step in `stride` of each segment, from the step `first` on, and how many steps each then stands for, [B].
+
+    Padded steps stay padded; a segment must have more steps than `first`.
+    """
     steps = slice(first, None, stride)
-    return replace(batch, obs=batch.obs[:, steps], act=batch.act[:, steps], mask=batch.mask[:, steps])
+    read = replace(batch, obs=batch.obs[:, steps], act=batch.act[:, steps], mask=batch.mask[:, steps])
+    return read, batch.mask.sum(dim=1) / read.mask.sum(dim=1)
 
 
 def last_steps(mask: Tensor) -> Tensor:

@@ -143,14 +143,16 @@ def test_bug_4_the_last_segment_is_proposed_too() -> None:
 
 
 class Table:
-    """An ensemble whose members return obs and obs * slope; counts what it was asked to score."""
+    """An ensemble whose members return the sum of obs * slope; counts the segments it was asked to score."""
+
+    credit = "each_step"
 
     def __init__(self, *slopes: float) -> None:
         self.slopes, self.scored = slopes, 0
 
     def returns(self, batch: SegmentBatch) -> torch.Tensor:
         self.scored += len(batch)
-        return torch.stack([batch.obs[:, 0, 0] * slope for slope in self.slopes])
+        return torch.stack([batch.obs.sum(dim=(1, 2)) * slope for slope in self.slopes])
 
 
 def test_select_takes_the_best_first_and_scores_each_segment_once() -> None:
@@ -178,6 +180,40 @@ def test_a_segment_scored_once_is_scored_as_if_alone() -> None:
     scores = [alone(query) for query in together]
     assert scores == pytest.approx(sorted(map(alone, queries), reverse=True), abs=1e-6)
     assert scores[0] > scores[-1]
+
+
+def of_steps(*steps: float) -> Segment:
+    return Segment(np.array(steps, np.float32)[:, None], np.zeros((len(steps), 1), np.float32), np.zeros((0, 1)))
+
+
+def returns_scored(query: Query, *, stride: int, credit: str = "each_step") -> list[float]:
+    """The returns of a query's options that an acquisition gets to see."""
+    seen: list[torch.Tensor] = []
+
+    def acquisition(returns: torch.Tensor) -> torch.Tensor:
+        seen.append(returns)
+        return uniform(returns)
+
+    table = Table(1.0)
+    table.credit = credit
+    assert select([query], 1, table, acquisition, stride=stride) == [query]
+    returns: list[float] = seen[0][0, 0].tolist()
+    return returns
+
+
+def test_select_scores_by_one_step_in_a_stride() -> None:
+    """Of three steps the second stands for all, of five the second and the fifth."""
+    query = Query((of_steps(9, 1, -3), of_steps(0, 1, 0, 9, 3)))
+    assert returns_scored(query, stride=1) == [7.0, 13.0]
+    assert returns_scored(query, stride=3) == [3.0, 10.0]
+
+
+def test_a_stride_of_scoring_is_at_most_the_shortest_segment() -> None:
+    assert returns_scored(Query((of_steps(7), of_steps(1, 2, 3))), stride=3) == [7.0, 6.0]
+
+
+def test_scoring_by_a_last_step_knows_no_stride() -> None:
+    assert returns_scored(Query((of_steps(9, 1, -3), of_steps(0, 1, 0))), stride=3, credit="last_step") == [7.0, 1.0]
 
 
 def test_select_takes_queries_of_more_options() -> None:

@@ -212,8 +212,8 @@ def test_questions_that_were_asked_before_are_not_made_up_for_after_a_kill(
     asked: list[Query] = []
     fits: list[int] = []
 
-    def select_old(queries: list[Query], n: int, *rest: Any) -> list[Query]:
-        chosen: list[Query] = real_select(queries, n, *rest)
+    def select_old(queries: list[Query], n: int, *rest: Any, **how: Any) -> list[Query]:
+        chosen: list[Query] = real_select(queries, n, *rest, **how)
         old = asked[: n // 2]
         chosen = [*chosen[: n - len(old)], *old]
         asked.extend(chosen)

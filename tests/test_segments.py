@@ -137,9 +137,10 @@ def test_the_last_real_step_of_each_segment() -> None:
 
 
 def test_one_step_in_two_of_a_batch() -> None:
-    """Segments of five and of two steps: from the second step on, two steps and one are left."""
+    """Segments of five and of two steps: from the second step on, two steps and one are left, for five and two."""
     batch = collate([segment(5, 1, start=0), segment(2, 1, start=10)])
-    read = thinned(batch, 2, 1)
+    read, steps = thinned(batch, 2, 1)
+    assert steps.tolist() == [2.5, 2.0]
     assert torch.equal(read.obs, batch.obs[:, [1, 3]])
     assert torch.equal(read.act, batch.act[:, [1, 3]])
     assert read.mask.tolist() == [[True, True], [True, False]]
