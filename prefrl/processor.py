@@ -14,6 +14,15 @@ def multiplies_bfloat16(device: torch.device | str) -> bool:
     return torch.device(device).type == "cpu" and torch.cpu._is_avx512_bf16_supported() and _wins()
 
 
+def multiplies_bytes(device: torch.device | str) -> bool:
+    """Whether it is a processor that multiplies pictures' bytes by weights of 8 bits, four for one of 32 bits.
+
+    Without VNNI sums of two products are kept in 16 bits, where those of bright pictures do not fit.
+    """
+    known = hasattr(torch.ops.onednn, "qconv_pointwise")  # no public part of torch, so another version may lack it
+    return torch.device(device).type == "cpu" and torch.cpu._is_vnni_supported() and known
+
+
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 @cache
 def _wins() -> bool:

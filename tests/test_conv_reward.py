@@ -10,6 +10,7 @@ from prefrl.control import conv_reward
 from prefrl.control.conv_reward import ConvReward
 from prefrl.ensemble import RewardEnsemble
 from prefrl.fitting import FitConfig, fit, newest
+from prefrl.processor import multiplies_bytes
 from prefrl.segments import Segment, SegmentBatch, collate
 from prefrl.stacks import stacked
 
@@ -103,12 +104,47 @@ def test_scoring_in_pieces_is_scoring_at_once(monkeypatch: pytest.MonkeyPatch) -
     torch.testing.assert_close(made(batch), whole, rtol=1e-4, atol=1e-5)
 
 
+needs_bytes = pytest.mark.skipif(not multiplies_bytes("cpu"), reason="this processor does not multiply bytes by bytes")
+
+
+@needs_bytes
+def test_bytes_by_weights_of_8_bits_by_hand() -> None:
+    """Weights up to 1.27 become multiples of .01: .634 is .63. Sums of bright pictures fit; so do filters of zeros."""
+    weight = torch.tensor([[1.27, 1.27, 1.27, 1.27], [-1.27, 0.634, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]).view(3, 1, 2, 2)
+    pictures = torch.tensor([[255, 255, 100, 0], [255, 255, 9, 9]], dtype=torch.uint8).view(1, 1, 2, 4)
+    convolved = conv_reward.convolve_bytes(pictures, weight, torch.tensor([0.5, 0.0, 3.0]), [2, 2], torch.float32)
+    assert convolved.shape == (1, 3, 1, 2)
+    expected = [[4 * 255 * 1.27 + 0.5, 118 * 1.27 + 0.5], [255 * -1.27 + 255 * 0.63, 100 * -1.27], [3.0, 3.0]]
+    assert convolved[0, :, 0].tolist() == [pytest.approx(row, rel=1e-5) for row in expected]
+
+
+@needs_bytes
+def test_what_is_paid_hardly_differs_from_what_is_learned() -> None:
+    made, batch = net(3), batch_of(25, 25)
+    with torch.no_grad():
+        made.train()(batch)  # so that batch norm has seen pictures
+        paid = made.eval()(batch)
+    learned = made(batch)
+    error = (paid - learned).std(dim=(1, 2)) / learned.std(dim=(1, 2))
+    assert bool((error < 0.03).all()), error
+    assert not torch.equal(paid, learned)
+
+
+def test_gradients_reach_the_first_layer_of_a_network_that_scores() -> None:
+    made = net(2).eval()
+    made(batch_of(3)).sum().backward()  # type: ignore[no-untyped-call]
+    grad = made.convolutions[0].weight.grad
+    assert grad is not None
+    assert float(grad.abs().sum()) > 0
+
+
 def test_rewards_have_the_paper_s_standard_deviation() -> None:
     """.05 for each member, on what was asked about."""
     ensemble = RewardEnsemble(net(3), credit="each_step", std=0.05)
     batch = batch_of(30, 30)
     ensemble.calibrate(batch)
-    scaled = (ensemble(batch) - ensemble.shift[:, None, None]) / ensemble.scale[:, None, None]
+    with torch.no_grad():  # as rewards are paid
+        scaled = (ensemble(batch) - ensemble.shift[:, None, None]) / ensemble.scale[:, None, None]
     of_steps = scaled[:, batch.mask]
     torch.testing.assert_close(of_steps.mean(dim=1), torch.zeros(3), atol=1e-5, rtol=0)
     torch.testing.assert_close(of_steps.std(dim=1, correction=0), torch.full((3,), 0.05), atol=1e-5, rtol=0)

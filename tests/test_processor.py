@@ -1,4 +1,4 @@
-"""Which precision this processor is asked to multiply in."""
+"""Which precisions this processor is asked to multiply in."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from prefrl import processor
-from prefrl.processor import multiplies_bfloat16
+from prefrl.processor import multiplies_bfloat16, multiplies_bytes
 
 
 @pytest.fixture(autouse=True)
@@ -60,3 +60,11 @@ def test_nothing_is_measured_for_a_gpu_or_a_processor_without_such_products(monk
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     assert not multiplies_bfloat16("cpu")
     assert len(read) == 1
+
+
+def test_bytes_are_for_processors_with_vnni(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: True)
+    assert multiplies_bytes("cpu")
+    assert not multiplies_bytes("cuda")
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: False)
+    assert not multiplies_bytes("cpu")

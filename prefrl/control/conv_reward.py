@@ -1,12 +1,14 @@
 """The reward network for pictures."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from prefrl.ensemble import split
+from prefrl.processor import multiplies_bytes
 from prefrl.segments import SegmentBatch
 from prefrl.stacks import channels_last
 
@@ -22,6 +24,9 @@ class ConvReward(nn.Module):
     units; without their dropout of .5, with which nothing was learned of 400 comparisons of Pong in 260 updates, where
     without it nine of ten held-out answers were predicted. Pictures are uint8 and scaled to [0, 1]; actions are not
     seen.
+
+    Where nothing is learned and the processor can, the first layer, two thirds of all products, multiplies the
+    pictures' bytes by weights rounded to 8 bits, for a quarter of the time.
     """
 
     def __init__(
@@ -66,28 +71,52 @@ class ConvReward(nn.Module):
 
     def _score(self, pictures: Tensor) -> Tensor:
         """[E, M] from pictures [M, channels, height, width], uint8, which may be on another device."""
-        layer = channels_last(pictures.to(self.w1.device)).to(self.dtype)
-        for i, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
+        layer = channels_last(pictures.to(self.w1.device))
+        # No gradient passes through weights of 8 bits.
+        by_bytes = not self.training and not torch.is_grad_enabled() and multiplies_bytes(layer.device)
+        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             assert isinstance(convolution, nn.Conv2d)
             assert isinstance(norm, nn.BatchNorm2d)
             weight, bias = convolution.weight, None
             if not self.training:  # what batch norm does is then fixed, and part of the convolution
                 weight, bias = _fused(weight, norm)
-            # From 0, ..., 255 to [0, 1], for less than dividing every picture.
-            weight = weight / 255.0 if i == 0 else weight
-            layer = functional.conv2d(
-                layer,
-                weight.to(self.dtype, memory_format=torch.channels_last),
-                None if bias is None else bias.to(self.dtype),
-                convolution.stride,
-                groups=convolution.groups,
-            )
+            if layer.dtype == torch.uint8:  # from 0, ..., 255 to [0, 1], for less than dividing every picture
+                weight = weight / 255.0
+            if layer.dtype == torch.uint8 and by_bytes:
+                assert bias is not None
+                layer = convolve_bytes(layer, weight, bias, convolution.stride, self.dtype)
+            else:
+                layer = functional.conv2d(
+                    layer.to(self.dtype),
+                    weight.to(self.dtype, memory_format=torch.channels_last),
+                    None if bias is None else bias.to(self.dtype),
+                    convolution.stride,
+                    groups=convolution.groups,
+                )
             if self.training:
                 layer = norm(layer)
             layer = functional.leaky_relu(layer, SLOPE, inplace=True)
         flat = layer.flatten(1).float().view(len(pictures), self.members, -1).transpose(0, 1)  # [E, M, features]
         flat = functional.leaky_relu(torch.baddbmm(self.b1, flat, self.w1), SLOPE)
         return torch.baddbmm(self.b2, flat, self.w2).squeeze(-1).to(pictures.device)
+
+
+def convolve_bytes(pictures: Tensor, weight: Tensor, bias: Tensor, stride: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """The convolution [M, F, height, width] of uint8 pictures [M, C, ...] by weights [F, C, k, k] rounded to 8 bits.
+
+    Each filter is rounded to multiples of a 127th of its largest weight; sums are exact. Only for processors that
+    `multiplies_bytes`.
+    """
+    scale = weight.abs().amax(dim=(1, 2, 3)).clamp(min=1e-12) / 127.0
+    rounded = torch.round(weight / scale[:, None, None, None]).to(torch.int8)
+    no_padding, no_dilation, groups = [0, 0], [1, 1], 1
+    shape, zeros = list(pictures.shape), torch.zeros_like(scale, dtype=torch.int64)
+    packed = torch.ops.onednn.qconv_prepack(rounded, scale, 1.0, 0, stride, no_padding, no_dilation, groups, shape)
+    convolved: Tensor = torch.ops.onednn.qconv_pointwise(
+        *(pictures, 1.0, 0, packed, scale, zeros, bias, stride, no_padding, no_dilation, groups),
+        *(1.0, 0, dtype, "none", [], ""),  # how to round and change the result: not at all
+    )
+    return convolved
 
 
 def _fused(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
