@@ -13,13 +13,14 @@ from sweeping import RESULTS, commits, grid, load
 
 
 def table(runs: Mapping[str, Mapping[str, Any]]) -> str:
-    """Markdown: a row a run."""
+    """Markdown: a row a run, the games in the order of the sweep."""
+    order = list(grid("games").tasks)
     lines = ["| game | learned from | steps | score | random |", "| --- | --- | ---: | ---: | ---: |"]
-    for run in sorted(runs.values(), key=lambda run: (run["config"]["task"], run["config"]["reward"] == "learned")):
+    for run in sorted(runs.values(), key=lambda run: (order.index(run["config"]["task"]), _learned(run))):
         summary = run["summary"]
-        score = f"{summary['true_return']:+.1f} ± {summary['true_return_std']:.1f}"
+        score = f"{summary['true_return']:,.1f} ± {summary['true_return_std']:,.1f}"
         lines.append(
-            f"| {summary['task']} | {_reward(run)} | {summary['steps']:,} | {score} | {summary['random_return']:+.1f} |"
+            f"| {summary['task']} | {_reward(run)} | {summary['steps']:,} | {score} | {summary['random_return']:,.1f} |"
         )
     lines += [
         "",
@@ -30,9 +31,13 @@ def table(runs: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _learned(run: Mapping[str, Any]) -> bool:
+    return bool(run["config"]["reward"] == "learned")
+
+
 def _reward(run: Mapping[str, Any]) -> str:
     """What a run learned from."""
-    return f"{run['summary']['labels']:,} comparisons" if run["summary"]["reward"] == "learned" else "true reward"
+    return f"{run['summary']['labels']:,} comparisons" if _learned(run) else "true reward"
 
 
 def plot(runs: Mapping[str, Mapping[str, Any]]) -> Figure:
@@ -42,8 +47,8 @@ def plot(runs: Mapping[str, Mapping[str, Any]]) -> Figure:
     played = [task for task, its in of.items() if its]
     for task, axis in panels(figure, played):
         for run in of[task]:
-            learned = run["config"]["reward"] == "learned"
-            draw(axis, [run], COLORS[1] if learned else DARK, "-" if learned else "--", label=_reward(run), band=False)
+            look = (COLORS[1], "-") if _learned(run) else (DARK, "--")
+            draw(axis, [run], *look, label=_reward(run), band=False)
         axis.spines[["top", "right"]].set_visible(False)
         axis.set_xlabel("thousand steps of 4 frames")
     figure.axes[0].set_ylabel("score while learning")
