@@ -5,68 +5,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from fits import QUICK, WEIGHTS, Linear, answered, clips, pairs, perceptrons, same
 from torch import Tensor, nn
 from worlds import clip
 
 from prefrl import fitting
 from prefrl.choice import choice_loss
-from prefrl.comparisons import Comparison, from_ranking, query_id, ranked_pairs
+from prefrl.comparisons import Comparison, from_ranking, query_id
 from prefrl.control.networks import MLPReward
 from prefrl.ensemble import RewardEnsemble
-from prefrl.errors import Interrupted, PrefrlError
+from prefrl.errors import Interrupted
 from prefrl.fitting import (
     FitConfig,
     adapt_weight_decay,
     bag_counts,
     cosine_schedule,
     fit,
-    squared_error,
-    standardized,
 )
-from prefrl.segments import Segment, SegmentBatch, collate
-
-WEIGHTS = np.array([2.0, -1.0, 0.0])  # what the synthetic labeler likes of an observation
-QUICK = FitConfig(first_epochs=3, updates=4, batch_size=8, adaptation=1.0)
-
-
-def clips(n: int, *, steps: int = 5, seed: int = 0) -> list[Segment]:
-    rng = np.random.default_rng(seed)
-    return [clip(rng.normal(size=(steps, 3))) for _ in range(n)]
-
-
-def answered(options: Sequence[Segment]) -> Comparison:
-    """The best by WEIGHTS."""
-    best = int(np.argmax([(option.obs @ WEIGHTS).sum() for option in options]))
-    return Comparison(tuple(options), tuple(float(i == best) for i in range(len(options))))
-
-
-def pairs(n: int, *, seed: int = 0) -> list[Comparison]:
-    rng, pool = np.random.default_rng(seed), clips(2 * n, seed=seed)
-    return [answered([pool[i] for i in rng.choice(len(pool), 2, replace=False)]) for _ in range(n)]
-
-
-def perceptrons(members: int = 3, *, seed: int = 0) -> RewardEnsemble:
-    generator = torch.Generator().manual_seed(seed)
-    net = MLPReward(obs_size=3, act_size=1, discrete=False, members=members, hidden=16, generator=generator)
-    return RewardEnsemble(net, credit="each_step")
-
-
-class Linear(nn.Module):
-    """Rewards are linear in observations: gradients can be written out, and no statistics move. Counts its calls."""
-
-    def __init__(self, members: int) -> None:
-        super().__init__()
-        self.members, self.calls = members, 0
-        self.weight = nn.Parameter(torch.randn(members, 3, generator=torch.Generator().manual_seed(1)) * 0.1)
-
-    def forward(self, batch: SegmentBatch) -> Tensor:
-        self.calls += 1
-        return torch.einsum("btd,ed->ebt", batch.obs, self.weight)
-
-
-def same(a: RewardEnsemble, b: RewardEnsemble) -> bool:
-    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
-
+from prefrl.segments import SegmentBatch, collate
 
 # ---- the bootstrap ---------------------------------------------------------------------------------------------------
 
@@ -462,75 +418,6 @@ def test_the_reward_of_a_last_step_knows_no_stride() -> None:
     assert torch.equal(*weights)
 
 
-# ---- rankings --------------------------------------------------------------------------------------------------------
-
-
-def test_a_ranking_is_one_element_whose_loss_is_the_mean_over_its_pairs() -> None:
-    """InstructGPT, equation 1: -1 / C(K, 2) sum log sigmoid(r_w - r_l), here beside a lone pair, without any step."""
-    pool = clips(6)
-    ranking, lone = ranked_pairs(pool[:4], [2, 0, 3, 1]), answered(pool[4:])
-    ensemble = RewardEnsemble(Linear(8), credit="each_step")
-    returns = ensemble.returns(collate(pool)).detach()
-    config = FitConfig(first_epochs=1, batch_size=8, learning_rate=0.0, noise=0.0)
-    report = fit(ensemble, [*ranking, lone], config, np.random.default_rng(0))
-    wanted, weights = 0.0, 0.0
-    bags = bag_counts([ranking[0].ranking, query_id([s.id for s in lone.options])], 8)
-    order = [1, 3, 0, 2]  # best to worst
-    for member in range(8):
-        differences = [returns[member, order[i]] - returns[member, order[j]] for i in range(4) for j in range(i + 1, 4)]
-        brute = -torch.stack(differences).sigmoid().log().mean()
-        better, worse = returns[member, 4:] if lone.mu[0] == 1 else returns[member, 4:].flip(0)
-        single = -(better - worse).sigmoid().log()
-        wanted += float(bags[0, member] * brute + bags[1, member] * single)
-        weights += float(bags[:, member].sum())
-    assert len(ranking) == 6
-    assert report.loss == pytest.approx(wanted / weights, rel=1e-5)
-
-
-def test_the_gradient_of_a_ranking_is_that_of_its_mean_and_each_option_is_scored_once() -> None:
-    pool, seen = clips(4), []
-
-    class Spy(Linear):
-        def forward(self, batch: SegmentBatch) -> Tensor:
-            if self.training:
-                seen.append(len(batch))
-            return super().forward(batch)
-
-    ensemble = RewardEnsemble(net := Spy(1), credit="each_step")
-    while not bag_counts([(ranking := ranked_pairs(pool, [0, 1, 2, 3]))[0].ranking], 1)[0, 0]:
-        pool = clips(4, seed=len(seen) + int(pool[0].id, 16) % 1000)
-    before = net.weight.detach().clone()
-    # Adam's first step is the sign of the gradient: two steps of one ranking tell whether it was kept whole.
-    fit(ensemble, ranking, FitConfig(first_epochs=2, batch_size=1, noise=0.0), np.random.default_rng(0))
-    assert seen == [4, 4]
-    assert not torch.equal(net.weight, before)
-
-
-def test_the_gradient_is_that_of_rankings_that_count_once_and_comparisons_as_often_as_drawn(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    some = clips(12)
-    comparisons = [*ranked_pairs(some[:4], [0, 1, 2, 3]), *(answered(some[i : i + 2]) for i in range(4, 12, 2))]
-    ens = RewardEnsemble(Linear(8), credit="each_step")
-    plain = ens.net.weight.detach().clone().requires_grad_()
-    monkeypatch.setattr(torch.optim, "AdamW", lambda p, lr, **_: torch.optim.SGD(p, lr=lr))
-    fit(
-        ens,
-        comparisons,
-        FitConfig(first_epochs=1, batch_size=100, learning_rate=1.0, weight_decay=0.0),
-        np.random.default_rng(0),
-    )
-    bags = bag_counts([c.ranking or query_id([s.id for s in c.options]) for c in comparisons], 8)
-    assert bags.max() > 1
-    loss = torch.zeros(())
-    for m in range(8):
-        for c, count in zip(comparisons, bags[:, m], strict=True):
-            returns = torch.stack([(torch.tensor(s.obs) @ plain[m]).sum() for s in c.options])
-            loss = loss + float(count) * (1 / 6 if c.ranking else 1.0) * choice_loss(returns, torch.tensor(c.mu)) / 5
-    loss.backward()
-    torch.testing.assert_close(ens.net.weight, plain - plain.grad, atol=1e-5, rtol=1e-5)
-
-
 def test_accuracy_is_of_what_is_held_out() -> None:
     comparisons = pairs(40)
     outside = bag_counts([query_id([s.id for s in c.options]) for c in comparisons], 1)[:, 0] == 0
@@ -555,38 +442,6 @@ def test_the_step_size_follows_its_schedule() -> None:
     torch.testing.assert_close(ens.net.weight, before * shrunk)
 
 
-def test_a_minibatch_reads_its_own_options_alone() -> None:
-    """Nested choices differ in how many options they have, and a network may learn from all inputs that it is given."""
-    seen: list[list[str]] = []
-
-    class Spy(Linear):
-        def forward(self, batch: SegmentBatch) -> Tensor:
-            if self.training:
-                seen.append(sorted(map(str, batch.obs[:, 0, 0].tolist())))
-            return super().forward(batch)
-
-    pool = clips(6)
-    halves = [pool[:3], pool[3:]]
-    comparisons = [part for half in halves for part in from_ranking(half, (0, 1, 2))]
-    fit(
-        RewardEnsemble(Spy(1), credit="each_step"),
-        comparisons,
-        replace(QUICK, first_epochs=1, batch_size=1),
-        np.random.default_rng(0),
-    )
-    assert sorted(seen) == sorted(sorted(map(str, collate(half).obs[:, 0, 0].tolist())) for half in halves)
-
-
-def test_pairs_of_a_ranking_stay_in_one_bag() -> None:
-    """Otherwise a member would be validated on answers that it was fitted to."""
-    pool = clips(5)
-    ranking = ranked_pairs(pool, [0, 1, 2, 3, 4])
-    assert len({c.ranking for c in ranking}) == 1
-    ensemble = RewardEnsemble(Linear(1), credit="each_step")
-    report = fit(ensemble, ranking, QUICK, np.random.default_rng(0))
-    assert math.isnan(report.loss) != math.isnan(report.validation_loss)  # all inside or all outside
-
-
 def test_the_schedule() -> None:
     """Of 100 updates 10 rise; then a cosine from 1 to .1, half way at .55."""
     assert [cosine_schedule(u, 100, 0.1) for u in (0, 4, 9, 10, 55, 100)] == pytest.approx([0.1, 0.5, 1, 1, 0.55, 0.1])
@@ -608,67 +463,6 @@ def test_a_fit_can_measure_by_a_part_of_the_comparisons() -> None:
     assert not torch.equal(whole.shift, part.shift)
     assert 0.0 <= part_report.accuracy <= 1.0
     assert part_report.loss != report.loss
-
-
-# ---- fitting returns that were told (the paper's ablation "target") --------------------------------------------------
-
-
-def told(comparisons: Sequence[Comparison], *, mu: tuple[float, ...] | None = None) -> list[Comparison]:
-    """The same, with what the options return by WEIGHTS."""
-    return [
-        replace(c, mu=mu or c.mu, returns=tuple(float((o.obs @ WEIGHTS).sum()) for o in c.options)) for c in comparisons
-    ]
-
-
-def test_standardized_returns_by_hand() -> None:
-    returns, steps = torch.tensor([1.0, 5.0, 6.0]), torch.tensor([1, 2, 3])  # 2 a step: -1, 1, 0
-    expected = torch.tensor([-1.0, 1.0, 0.0]) / math.sqrt(2 / 3)
-    torch.testing.assert_close(standardized(returns, steps), expected)
-    torch.testing.assert_close(standardized(7 * returns + 3 * steps, steps), expected)  # another unit and zero
-    assert standardized(2.0 * steps, steps).tolist() == [0, 0, 0]
-
-
-def test_squared_error_by_hand() -> None:
-    returns = torch.tensor([[[1.0, 2.0], [0.0, 99.0]]])
-    want, exists = torch.tensor([[0.0, 4.0], [3.0, 0.0]]), torch.tensor([[True, True], [True, False]])
-    assert squared_error(returns, want, exists).tolist() == [[2.5, 9.0]]
-
-
-def test_told_returns_are_learned_where_answers_say_nothing() -> None:
-    config = replace(QUICK, first_epochs=60, loss="squared_error", weight_decay=0.0)
-    comparisons = told(pairs(100), mu=(0.5, 0.5))
-    ensemble = perceptrons()
-    report = fit(ensemble, comparisons, config, np.random.default_rng(0))
-    new = clips(50, seed=9)
-    predicted = ensemble.returns(collate(new)).mean(dim=0).detach().numpy()
-    assert np.corrcoef(predicted, [(s.obs @ WEIGHTS).sum() for s in new])[0, 1] > 0.95
-    assert report.loss < report.validation_loss < 0.5  # a constant would have 1
-    ignored = perceptrons()  # the answers are not looked at
-    fit(ignored, told(pairs(100)), config, np.random.default_rng(0))
-    assert same(ensemble, ignored)
-
-
-def test_a_fit_knows_only_what_was_told() -> None:
-    """Not the true reward that segments carry."""
-    config, comparisons, fitted = replace(QUICK, loss="squared_error"), told(pairs(20)), []
-    for reward in (0.0, 1e30):
-        ensemble = perceptrons()
-        carrying = [
-            replace(c, options=tuple(replace(o, true_reward=np.full(len(o), reward)) for o in c.options))
-            for c in comparisons
-        ]
-        fit(ensemble, carrying, config, np.random.default_rng(0))
-        fitted.append(ensemble)
-    assert same(*fitted)
-
-
-def test_what_nobody_told_cannot_be_fitted() -> None:
-    with pytest.raises(PrefrlError, match="an answer tells no returns"):
-        fit(perceptrons(), pairs(5), replace(QUICK, loss="squared_error"), np.random.default_rng(0))
-    with pytest.raises(ValueError, match="as many finite numbers"):
-        replace(pairs(1)[0], returns=(1.0,))
-    with pytest.raises(ValueError, match="as many finite numbers"):
-        replace(pairs(1)[0], returns=(1.0, math.nan))
 
 
 def test_a_fit_can_be_stopped_at_every_minibatch() -> None:
