@@ -1,5 +1,6 @@
 """`prefrl sweep`: its file, its engines, what it keeps, and kills."""
 
+import itertools
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,9 @@ import tyro
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefrl.commands import main
+from prefrl.commands import devices, main, settings
 from prefrl.commands.results import read_run
+from prefrl.commands.sweep import Sweep
 from prefrl.commands.sweeping import engines, outcomes
 from prefrl.commands.sweeping.display import Display
 from prefrl.commands.sweeping.engines import Job, Processes
@@ -394,6 +397,32 @@ def test_time_left_is_by_steps(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 def job(folder: Path, name: str) -> Job:
     return Job(name, folder / name, (), 1, folder)
+
+
+@pytest.mark.parametrize(
+    ("how", "given", "threads"),
+    [
+        ({"processes": 1}, "", 8),
+        ({"processes": 3}, "", 2),
+        ({"processes": 9}, "", 1),
+        ({"processes": 3}, "threads = 5", 5),
+        ({"cluster": "auto"}, "", 8),
+    ],
+)
+def test_runs_at_a_time_share_the_processors(
+    how: dict[str, Any], given: str, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of eight, which games would each take; a hopper takes one."""
+    monkeypatch.setattr(settings, "PICTURES", replace(settings.PICTURES, processors=8))
+    monkeypatch.setattr(devices, "usable_processors", lambda: 8)
+    file = tmp_path / "two.toml"
+    file.write_text(f"tasks = ['pong', 'hopper']\nseeds = [0]\n[train]\n{given}\n")
+    rows, its = read_grid(file).rows, Sweep(file, **how)
+    jobs = {row.task: its._job(row) for row in rows}
+    assert jobs["pong"].threads == threads
+    told = dict(itertools.pairwise(jobs["pong"].arguments)).get("--threads")
+    assert told == (str(threads) if given or threads < 8 else None)
+    assert jobs["hopper"].threads == (5 if given else 1)
 
 
 def test_so_many_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ class Sweep:
     file: tyro.conf.Positional[Path]
     """The sweep file."""
     processes: int = 2
-    """How many runs at a time, on this machine."""
+    """How many runs at a time, on this machine, whose processors they share."""
     cluster: str | None = None
     """Run on a Ray cluster instead: its address, or `auto` for the one this machine belongs to. Each run takes as many
     of its processors as it has --threads. All nodes must see the folders of runs and results."""
@@ -110,10 +110,17 @@ class Sweep:
         return failed
 
     def _job(self, row: "Row") -> "Job":
+        from prefrl.commands.devices import usable_processors
         from prefrl.commands.sweeping.engines import Job
 
+        arguments, threads = row.arguments, row.train.processors
+        share = max(1, usable_processors() // self.processes)
+        if self.cluster is None and row.train.threads is None and share < threads:
+            # Threads of several runs on the same processors wait for each other several times as long as they work.
+            threads = share
+            arguments += ["--threads", str(threads)]
         folder = (self._runs / row.name).absolute()
-        return Job(row.name, folder, tuple(row.arguments), row.train.processors, Path.cwd())
+        return Job(row.name, folder, tuple(arguments), threads, Path.cwd())
 
     def _command(self) -> list[str]:
         """What this sweep was called with."""
