@@ -90,6 +90,26 @@ def test_large_tensors_come_in_large_pages() -> None:
     assert int(done.stdout) < 4000
 
 
+@pytest.mark.parametrize(
+    ("environment", "count"),
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "77"}, "77"), ({"OMP_WAIT_POLICY": "PASSIVE"}, "0")],
+)
+def test_threads_do_not_keep_processors_from_others(environment: dict[str, str], count: str) -> None:
+    """As GNU's OpenMP says of itself when torch brings it in."""
+    code = "from prefrl.commands import main; assert main(['train', 'no-such-task']) == 2; import torch"
+    bare = {name: value for name, value in ENVIRONMENT.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=bare | environment | {"OMP_DISPLAY_ENV": "VERBOSE"},
+    )
+    if "GOMP_SPINCOUNT" not in done.stderr:
+        pytest.skip("torch uses another OpenMP here")
+    assert f"GOMP_SPINCOUNT = '{count}'" in done.stderr
+
+
 def test_a_reader_that_leaves_early_is_no_error() -> None:
     with subprocess.Popen([*PREFRL, "train", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None

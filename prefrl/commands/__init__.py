@@ -67,10 +67,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(arguments)
 
 
-def _run(arguments: Sequence[str] | None) -> int:
-    # torch then asks for large tensors' memory in pages of 2 MiB instead of 4 KiB. It gives such memory back each time,
-    # and being handed it anew was half of what fitting a game's reward took. It reads this at its first allocation.
+def _prepare_torch() -> None:
+    """Tell torch, which reads it when it is imported or first used, what it cannot be told later."""
+    # It then asks for large tensors' memory in pages of 2 MiB instead of 4 KiB. It gives such memory back each time,
+    # and being handed it anew was half of what fitting a game's reward took.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    # Its threads wait for each other by counting to 300,000, which keeps a processor from whoever else wants it, and so
+    # from the thread that is waited for: of two runs at a time each was ten times slower than alone.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    _prepare_torch()
     try:
         verb = tyro.cli(
             Verb,
