@@ -6,22 +6,22 @@ import string
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 
 import pygame
 
 from prefrl.answers import Answer
-from prefrl.comparisons import Judgment, Ranking, reordered
+from prefrl.comparisons import Ranking, reordered
 from prefrl.errors import PrefrlError
 from prefrl.segments import Text
 from prefrl.store import PreferenceStore
 from prefrl_labeling import typography
 from prefrl_labeling.ahead import Ahead
 from prefrl_labeling.contents import Content, Draw, Film
-from prefrl_labeling.draft import Draft, spoken
+from prefrl_labeling.draft import Draft
+from prefrl_labeling.drive import Drive
 from prefrl_labeling.guide import Guide
 from prefrl_labeling.keymap import NAMED, RANKS, Action, Keymap, spelled
-from prefrl_labeling.overlays import Button, History, Past, PracticeScreen
+from prefrl_labeling.overlays import Button, History
 from prefrl_labeling.panes import text_page, text_rows
 from prefrl_labeling.playback import Playback
 from prefrl_labeling.practice import Practice
@@ -29,6 +29,7 @@ from prefrl_labeling.screen import Screen, films, layout, render
 from prefrl_labeling.screens import NO_SCREEN, check_screen
 from prefrl_labeling.session import ANSWERS, Session
 from prefrl_labeling.themes import THEMES
+from prefrl_labeling.words import given_in_words, past_in_words, said
 
 SIZE = (1180, 820)  # of the window at scale 1
 SMALLEST = (560, 420)
@@ -41,14 +42,6 @@ _NAMES = {
     **{getattr(pygame, f"K_{letter}"): letter for letter in string.ascii_lowercase + string.digits},
     **{getattr(pygame, f"K_{name.upper()}"): name for name in NAMED},
     pygame.K_KP_ENTER: "return",
-}
-_SAVED = {
-    Action.LEFT_BETTER: "left is better",
-    Action.RIGHT_BETTER: "right is better",
-    Action.LEFT_MUCH_BETTER: "left is much better",
-    Action.RIGHT_MUCH_BETTER: "right is much better",
-    Action.TIE: "equally good",
-    Action.CANNOT_TELL: "cannot tell",
 }
 
 
@@ -129,10 +122,7 @@ class _Sitting:
         self.draft = Draft()
         self.past: list[Answer] | None = None  # while earlier answers are looked through
         self.row = 0
-        self.practice: Practice | None = None
-        self.driven: PracticeScreen | None = None
-        self.held: set[str] = set()
-        self._stepped = 0.0
+        self.drive: Drive | None = None  # while the agent is in the person's hands
         self.shown: int | None = None  # number of the showing whose contents these are
         self.saved = ""
         self.help = self.writing = self.closing = False
@@ -156,7 +146,8 @@ class _Sitting:
             elapsed, before = now - before, now
             if elapsed < _STUTTER and not self._covered:
                 self.playback = self.playback.advanced(elapsed)
-            self._drive(now)
+            if self.drive is not None:
+                self.drive.advance(now)
             self._draw()
             rest = (_TICK if self._moving() else _IDLE_TICK) - (time.monotonic() - now)
             # A timeout of 0 would wait for ever.
@@ -169,10 +160,11 @@ class _Sitting:
     @property
     def _covered(self) -> bool:
         """Whether something else lies over the options."""
-        return self.help or self.writing or self.past is not None or self.driven is not None
+        return self.help or self.writing or self.past is not None or self.drive is not None
 
     def _moving(self) -> bool:
-        return self.ahead.busy or self.practice is not None or (self.contents is not None and self.playback.playing)
+        driving = self.drive is not None and self.drive.moving
+        return self.ahead.busy or driving or (self.contents is not None and self.playback.playing)
 
     def _look(self) -> None:
         """See what is new in the store."""
@@ -234,7 +226,7 @@ class _Sitting:
             draft=self.draft,
             correcting=self._correcting(),
             history=self._history(),
-            practice=self.driven,
+            practice=None if self.drive is None else self.drive.screen,
             writing=self.writing,
             help=self.help,
             trouble=self.trouble or self._blind,
@@ -253,7 +245,7 @@ class _Sitting:
     def _history(self) -> History | None:
         if self.past is None:
             return None
-        return History(tuple(_past(answer) for answer in self.past), self.row)
+        return History(tuple(past_in_words(answer) for answer in self.past), self.row)
 
     def _why_nothing(self) -> tuple[str, str, str]:
         """What the screen without a pair says: what is the matter, why, and what happens next."""
@@ -298,15 +290,15 @@ class _Sitting:
                 if button.area.collidepoint(event.pos):
                     self._press(button)
                     break
-        elif event.type == pygame.KEYUP and self.practice is not None:
-            self.held.discard(_NAMES.get(event.key, ""))
+        elif event.type == pygame.KEYUP and self.drive is not None:
+            self.drive.release(_NAMES.get(event.key, ""))
         elif event.type == pygame.KEYDOWN:
             if self.writing:
                 self._write(event)
             elif self.past is not None:
                 self._look_through(event)
-            elif self.driven is not None:
-                self._practice_key(event)
+            elif self.drive is not None:
+                self._practice_key(self.drive, event)
             elif (chord := chord_of(event)) is not None and (action := self.window.keymap.action(chord)) is not None:
                 self._act(action)
 
@@ -331,7 +323,7 @@ class _Sitting:
         session = self.session
         if self.contents is not None and session.answer(given, self.playback):
             assert session.last is not None
-            self.saved, self.trouble = _in_words(session.last), ""
+            self.saved, self.trouble = given_in_words(session.last), ""
 
     def _rank(self, action: Action) -> None:
         """A step of a ranking; of two options a number says which is better."""
@@ -376,7 +368,7 @@ class _Sitting:
             case Action.REDO:
                 if session.redo():
                     assert session.last is not None
-                    self.saved, self.trouble = _in_words(session.last), ""
+                    self.saved, self.trouble = given_in_words(session.last), ""
             case Action.FLAG:
                 self.writing = self.contents is not None
             case Action.PLAY:
@@ -435,46 +427,26 @@ class _Sitting:
     # ---- practice ------------------------------------------------------------------------------------------------
 
     def _toggle_practice(self) -> None:
-        if self.driven is not None:
+        if self.drive is None:
+            self.drive = Drive(self.window.practice, time.monotonic())
+        else:
             self.stop_practice()
-            return
-        self.held.clear()
-        try:
-            if self.window.practice is None:
-                raise PrefrlError("There is no environment to drive here.")
-            self.practice = self.window.practice()
-            self.driven = PracticeScreen(self.practice.reset(), self.practice.keys, frozenset(), "")
-            self._stepped = time.monotonic()
-        except PrefrlError as error:
-            self.stop_practice()
-            self.driven = PracticeScreen(None, (), frozenset(), str(error))
 
-    def _practice_key(self, event: pygame.event.Event) -> None:
-        name, action = _NAMES.get(event.key, ""), self.window.keymap.action(chord_of(event) or "")
-        if self.practice is not None and name in dict(self.practice.keys):
-            self.held.add(name)
-        elif action is Action.PRACTICE or event.key == pygame.K_ESCAPE:
-            self.stop_practice()
-        elif event.key == pygame.K_r and self.practice is not None:
-            self.practice.reset()
-
-    def _drive(self, now: float) -> None:
-        """One step, if it is time for one."""
-        if self.practice is None or now - self._stepped < 1 / self.practice.fps:
+    def _practice_key(self, drive: Drive, event: pygame.event.Event) -> None:
+        if drive.hold(_NAMES.get(event.key, "")):
             return
-        self._stepped = now
-        held = frozenset(self.held)
-        try:
-            self.driven = PracticeScreen(self.practice.step(held), self.practice.keys, held, "")
-        except PrefrlError as error:
+        if event.key == pygame.K_ESCAPE or self.window.keymap.action(chord_of(event) or "") is Action.PRACTICE:
             self.stop_practice()
-            self.driven = PracticeScreen(None, (), frozenset(), str(error))
+        elif event.key == pygame.K_r:
+            drive.again()
 
     def stop_practice(self) -> None:
         """Back to work."""
-        if self.practice is not None:
-            self.practice.close()
-        self.practice = self.driven = None
+        if self.drive is not None:
+            self.drive.close()
+        self.drive = None
+
+    # ---- the note of a flag --------------------------------------------------------------------------------------
 
     def _write(self, event: pygame.event.Event) -> None:
         """The note of a flag, letter by letter."""
@@ -493,6 +465,8 @@ class _Sitting:
         elif (typed := getattr(event, "unicode", "")).isprintable():
             self.note += typed
 
+    # ---- long texts ----------------------------------------------------------------------------------------------
+
     def _panes(self) -> tuple[pygame.Rect, ...]:
         surface = pygame.display.get_surface()
         assert surface is not None
@@ -510,32 +484,6 @@ class _Sitting:
                 most = max(0, len(text_rows(content, width, self.scale)) - text_page(pane, self.scale))
             places.append(min(max(0, at + lines), most) if here else at)
         self.scroll = tuple(places)
-
-
-def _in_words(given: Action | Ranking) -> str:
-    return spoken(given.ranks) if isinstance(given, Ranking) else _SAVED[given]
-
-
-def said(judgment: Judgment, strength: object) -> str:
-    """An answer in words; the options are as they stand on the screen."""
-    if isinstance(judgment, Ranking):
-        return spoken(judgment.ranks)
-    if judgment is None:
-        return "cannot tell"
-    if len(judgment) != 2:
-        return ", ".join(f"{weight:.0%}" for weight in judgment)
-    if judgment[0] == judgment[1]:
-        return "equally good"
-    side = "left" if judgment[0] > judgment[1] else "right"
-    return f"{side} is much better" if strength == 2 else f"{side} is better"
-
-
-def _past(answer: Answer) -> Past:
-    shown = answer.provenance.get("shown")
-    ids = shown if isinstance(shown, list) and {*shown} == {*answer.option_ids} else list(answer.option_ids)
-    when = datetime.fromisoformat(answer.answered_at).astimezone().strftime("%Y-%m-%d  %H:%M:%S")
-    words = said(reordered(answer.judgment, answer.option_ids, ids), answer.provenance.get("strength"))
-    return Past(when, words, str(answer.provenance.get("note", "")))
 
 
 def _sentence(words: str) -> str:
