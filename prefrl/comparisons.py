@@ -135,14 +135,20 @@ def propose(segments: Sequence[Segment], n: int, *, options: int = 2, rng: np.ra
     return list(drawn.values())
 
 
-def collate_options(asked: Sequence[Sequence[Segment]]) -> tuple[SegmentBatch, Tensor]:
+def distinct_options(asked: Sequence[Sequence[Segment]]) -> tuple[list[Segment], Tensor]:
     """Each segment once, however many questions share it, and the places of their options: [N, K], -1 for no option."""
     distinct = {option.id: option for options in asked for option in options}
     place = {name: i for i, name in enumerate(distinct)}
     places = torch.full((len(asked), max(map(len, asked))), -1)
     for row, options in zip(places, asked, strict=True):
         row[: len(options)] = torch.tensor([place[option.id] for option in options])
-    return collate(list(distinct.values())), places
+    return list(distinct.values()), places
+
+
+def collate_options(asked: Sequence[Sequence[Segment]]) -> tuple[SegmentBatch, Tensor]:
+    """The same, with the segments as one batch."""
+    distinct, places = distinct_options(asked)
+    return collate(distinct), places
 
 
 def collate_answers(comparisons: Sequence[Comparison]) -> Tensor:

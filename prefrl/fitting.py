@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from prefrl.choice import choice_correct, choice_loss
-from prefrl.comparisons import Comparison, collate_answers, collate_options, query_id
+from prefrl.comparisons import Comparison, collate_answers, distinct_options, query_id
 from prefrl.ensemble import RewardEnsemble
 from prefrl.errors import PrefrlError, require
 from prefrl.measuring import reliability, share_of_first
-from prefrl.segments import SegmentBatch, thinned
+from prefrl.segments import Segment, SegmentBatch, collate, thinned
 
 # Christiano et al. 2017, section 2.2.3: the l2 coefficient keeps validation loss between these times training loss.
 RATIO_LOW, RATIO_HIGH = 1.1, 1.5
@@ -178,11 +178,26 @@ def _fit(
     )
 
 
+class _Segments:
+    """What was asked about, some of it at a time as a batch.
+
+    Vectors are collated once. Pictures are when they are wanted: all together would be a copy of a gigabyte.
+    """
+
+    def __init__(self, segments: Sequence[Segment]) -> None:
+        self._each = segments
+        self._all = collate(segments) if segments[0].obs.ndim <= 2 else None
+        self.lengths = torch.tensor([len(segment) for segment in segments])  # [B]
+
+    def __getitem__(self, rows: Tensor) -> SegmentBatch:
+        return collate([self._each[row] for row in rows.tolist()]) if self._all is None else self._all[rows]
+
+
 @dataclass(frozen=True, eq=False)
 class _Answers:
     """What is fitted: N comparisons, of up to K of B segments, in G groups, each a ranking or a comparison alone."""
 
-    segments: SegmentBatch  # [B]
+    segments: _Segments  # [B]
     places: Tensor  # [N, K]  of each option among the segments; what is no option has its question's first, and no say
     exists: Tensor  # [N, K]  bool
     mu: Tensor  # [N, K]
@@ -209,12 +224,14 @@ class _Answers:
 
 
 def _answers(ensemble: RewardEnsemble, comparisons: Sequence[Comparison], config: FitConfig) -> _Answers:
-    segments, places = collate_options([comparison.options for comparison in comparisons])
+    distinct, places = distinct_options([comparison.options for comparison in comparisons])
+    segments = _Segments(distinct)
     exists = places >= 0
     places = torch.where(exists, places, places[:, :1])
     told = None
     if config.loss == "squared_error":
-        told = standardized(_told(comparisons, places[exists]), ensemble.credited(segments).sum(dim=1))[places]
+        steps = segments.lengths if ensemble.credit == "each_step" else torch.ones_like(segments.lengths)
+        told = standardized(_told(comparisons, places[exists]), steps)[places]
     ids = [comparison.ranking or query_id([s.id for s in comparison.options]) for comparison in comparisons]
     groups, share = _groups([comparison.ranking for comparison in comparisons])
     return _Answers(
@@ -238,8 +255,7 @@ def _descend(
     check: Callable[[], None],
 ) -> None:
     """All minibatches of a fit; weight decay is adapted after each pass."""
-    lengths = answers.segments.mask.sum(dim=1)
-    stride = 1 if ensemble.credit == "last_step" else min(config.stride, int(lengths.min()))
+    stride = 1 if ensemble.credit == "last_step" else min(config.stride, int(answers.segments.lengths.min()))
     total = config.updates
     if not bool(ensemble.fitted):
         total = config.first_epochs * math.ceil(len(answers.groups) / config.batch_size)
@@ -253,7 +269,7 @@ def _descend(
             check()
             rows = answers.of_groups(drawn)
             options, at = torch.unique(answers.places[rows], return_inverse=True)
-            returns = _estimated(ensemble, answers.segments, options, stride, rng)[:, at]  # [E, b, K]
+            returns = _estimated(ensemble, answers.segments[options], stride, rng)[:, at]  # [E, b, K]
             losses = answers.losses(returns, rows)  # [E, b]
             bags, share = answers.bags[:, rows], answers.share[rows]
             optimizer.param_groups[0]["weight_decay"] = float(ensemble.weight_decay)
@@ -277,12 +293,11 @@ def _calibrate(
 
     Loss, validation loss, accuracy and calibration error.
     """
-    segments, rows, at = answers.segments, torch.arange(len(answers.places)), answers.places
+    rows = torch.arange(len(answers.places))
     if config.measured is not None and config.measured < len(answers.groups):
         rows = answers.of_groups(torch.from_numpy(rng.permutation(len(answers.groups))[: config.measured]))
-        options, at = torch.unique(answers.places[rows], return_inverse=True)
-        segments = segments[options]
-    returns = ensemble.calibrate(segments)[:, at]
+    options, at = torch.unique(answers.places[rows], return_inverse=True)
+    returns = ensemble.calibrate(answers.segments[options])[:, at]
     bags, mu = answers.bags[:, rows], answers.mu[rows]
     sums = _inside_outside(answers.losses(returns, rows), bags, answers.share[rows])
     (loss, inside), (validation_loss, outside) = sums.tolist()
@@ -301,14 +316,12 @@ def _calibrate(
     )
 
 
-def _estimated(
-    ensemble: RewardEnsemble, batch: SegmentBatch, rows: Tensor, stride: int, rng: np.random.Generator
-) -> Tensor:
-    """[E, b] returns of segments `rows` [b] of a batch, from one step in `stride`, as if the others were like those."""
+def _estimated(ensemble: RewardEnsemble, batch: SegmentBatch, stride: int, rng: np.random.Generator) -> Tensor:
+    """[E, B] returns of a batch from one step in `stride`, as if the others were like those."""
     if stride == 1:
-        return ensemble.returns(batch[rows])
+        return ensemble.returns(batch)
     read, steps = thinned(batch, stride, int(rng.integers(stride)))
-    return ensemble.returns(read[rows]) * steps[rows]
+    return ensemble.returns(read) * steps
 
 
 def newest(comparisons: Sequence[Comparison], n: int) -> list[Comparison]:
