@@ -1,6 +1,5 @@
 """The `prefrl` command: one file a verb. Nothing heavy is imported before a verb runs."""
 
-import ctypes
 import errno
 import os
 import signal
@@ -22,8 +21,6 @@ from prefrl.commands.text import Text
 from prefrl.commands.train import Train
 from prefrl.commands.watch import Watch
 from prefrl.errors import Interrupted, PrefrlError
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 
 Verb = (
     Annotated[Train, tyro.conf.subcommand("train", prefix_name=False)]
@@ -79,13 +76,6 @@ def _prepare_torch() -> None:
     # from the thread that is waited for: of two runs at a time each was ten times slower than alone.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    # What a step of learning frees the next one wants again: the C library is to keep it, not to give it back.
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # it is not GNU's
-        return
-    mallopt(M_MMAP_THRESHOLD, 32 * 2**20)  # the most that it takes
-    mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _run(arguments: Sequence[str] | None) -> int:
