@@ -19,8 +19,9 @@ def multiplies_bytes(device: torch.device | str) -> bool:
 
     Without VNNI sums of two products are kept in 16 bits, where those of bright pictures do not fit.
     """
-    known = hasattr(torch.ops.onednn, "qconv_pointwise")  # no public part of torch, so another version may lack it
-    return torch.device(device).type == "cpu" and torch.cpu._is_vnni_supported() and known
+    # No public parts of torch, so another version may lack them.
+    has_vnni, known = getattr(torch.cpu, "_is_vnni_supported", bool), hasattr(torch.ops.onednn, "qconv_pointwise")
+    return torch.device(device).type == "cpu" and has_vnni() and known
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
