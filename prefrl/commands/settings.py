@@ -113,15 +113,15 @@ PICTURES = Settings(
     first_labels=500,
     horizon=5e6,
     reward_std=0.05,
-    updates_per_step=1 / 768,
+    updates_per_step=1 / 256,
     shortest_round=16 * 16 * 128,  # to begin 16 games anew takes as long as to learn from 1,500 steps
     longest_round=40 * 16 * 128,
     normalizes=False,
     clips_per_label=2.0,
     processors=usable_processors(),
     fit={
-        "first_epochs": 20,
-        "batch_size": 16,
+        "first_epochs": 80,
+        "batch_size": 8,
         "learning_rate": 1e-3,
         "warmup": 0.1,  # few minibatches a round: at a step size that stays high they undo each other
         "newest": 3000,
