@@ -1,9 +1,14 @@
 """Scores and learning curves of games.
 
 prefrl sweep experiments/games.toml   # what is missing, resumable
-python experiments/games.py           # experiments/results/games.md and games.png
+python experiments/games.py           # experiments/results/games.md and games.png, and games-stopped.md
+
+Runs that were stopped before their end are kept in experiments/results/games-stopped: of each its metrics.csv, and what
+its config.json says of how it was made.
 """
 
+import csv
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -57,7 +62,35 @@ def plot(runs: Mapping[str, Mapping[str, Any]]) -> Figure:
     return figure
 
 
+def stopped() -> str:
+    """Markdown: a row for each run that was stopped before its end."""
+    lines = [
+        "| learned from | seed | minibatches | score at 1 million steps | at the end | stopped after | commit |",
+        "| --- | ---: | --- | ---: | ---: | ---: | --- |",
+    ]
+    for path in sorted((RESULTS / "games-stopped").glob("*.json")):
+        config = json.loads(path.read_text())
+        with path.with_suffix(".csv").open(newline="") as file:
+            curve = [(float(row["steps"]), float(row["true_return"])) for row in csv.DictReader(file)]
+        fit, learned = config["loop"]["fit"], config["reward"] == "learned"
+        fitted = f"{fit['first_epochs']} passes, then {fit['updates']} of {fit['batch_size']}" if learned else "none"
+        source = f"{config['labels']:,} comparisons" if learned else "true reward"
+        _, score = min(curve, key=lambda point: abs(point[0] - 1e6))
+        steps, last = curve[-1]
+        lines.append(
+            f"| {source} | {config['seed']} | {fitted} | {score:.1f} | {last:.1f} | {steps:,.0f} | "
+            f"{config['commit'][:12]} |"
+        )
+    lines += [
+        "",
+        "Pong: mean score of the games that ended in a round, the policy acting with its noise. Minibatches are of "
+        "the reward's fits: passes over the first answers, then so many in a round, of so many comparisons.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 if __name__ == "__main__":
     runs = load("games")
     (RESULTS / "games.md").write_text(table(runs))
+    (RESULTS / "games-stopped.md").write_text(stopped())
     plot(runs).savefig(RESULTS / "games.png", dpi=130)

@@ -48,6 +48,7 @@ def filled(readme: str) -> str:
         "acquisition": (RESULTS / "acquisition.md").read_text(),
         "benchmarks": benchmarks(),
         "games": measured("games"),
+        "games-stopped": measured("games-stopped"),
         "text_demo": measured("text_demo"),
         "overoptimization": measured("overoptimization"),
         "text_labels": measured("text_labels"),
