@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from prefrl.commands.sweeping.rows import read_grid
@@ -126,3 +127,13 @@ def test_true_and_predicted_return_have_a_scale_each(paper: Any, tmp_path: Path)
     assert hopper.get_lines()[0].get_ydata().tolist() == [0.0, 300.0]
     assert of_hopper.get_lines()[0].get_ydata().tolist() == [5.0]
     figure.savefig(tmp_path / "figure.png")
+
+
+def test_how_far_clips_with_a_point_are_told_from_those_without(paper: Any) -> None:
+    refitting = importlib.import_module("refitting")
+    rewards = [np.array(each) for each in ([0.0, 0.0], [0.0, 0.0], [1.0, 0.0], [0.0, -1.0])]
+    # Without a point: mean 1, standard deviation 1.
+    figures = refitting.figures(np.array([0.0, 2.0, 5.0, -2.0]), rewards)
+    assert (figures["won_apart"], figures["lost_apart"], figures["ordered"]) == (4.0, 3.0, 1.0)
+    # The lost one before one of the two without: 4 of 5 pairs.
+    assert refitting.figures(np.array([0.0, 2.0, 5.0, 1.0]), rewards)["ordered"] == 0.8
