@@ -73,6 +73,7 @@ def train(
             "restore a copy of the file, or begin a new run"
         )
     if run.next_round == 0:
+        run.stage("acting, for the first questions")
         segments = learner.rollout(config.warmup_steps).segments
     for round_ in run.remaining(len(plan)):
         # Counted from the start, so that what one round could not ask the next one asks. A round that was cut off after
@@ -88,8 +89,11 @@ def train(
         )
         store.ask(select(candidates, wanted, ensemble, acquisition, stride=config.fit.stride))
         labeler.attend(store)
-        fitted = fit(ensemble, store.comparisons(), config.fit, run.generator(round_, 1), check=run.check)
+        answers = store.comparisons()
+        run.stage(f"fitting the reward to {len(answers):,} answers")
+        fitted = fit(ensemble, answers, config.fit, run.generator(round_, 1), check=run.check)
         run.check()
+        run.stage("acting and learning")
         segments, learned = learner.learn(config.steps_per_round, ensemble.reward)
         run.log(round_, {"labels": len(store), "asked": store.asked, **learned, **fitted.metrics})
         run.save(round_, learner, ensemble, segments, asked=store.asked)
@@ -102,6 +106,7 @@ def train_baseline(learner: Learner, ensemble: RewardEnsemble, *, rounds: int, c
         learner.rollout(config.warmup_steps)
     nothing = fit(ensemble, [], config.fit, run.generator(0, 1)).metrics
     for round_ in run.remaining(rounds):
+        run.stage("acting and learning")
         segments, learned = learner.learn(config.steps_per_round, None)
         run.log(round_, {"labels": 0, "asked": 0, **learned, **nothing})
         run.save(round_, learner, ensemble, segments[:1], asked=0)

@@ -39,12 +39,14 @@ class Saves(Protocol):
 class Run:
     """One training run in a folder of its own.
 
-    `say` gets each round's metrics as they are logged. After a signal, `check` raises Interrupted at the next safe
-    place.
+    `say` gets each round's metrics as they are logged, `stage` what a round is at, in words. After a signal, `check`
+    raises Interrupted at the next safe place.
     """
 
-    def __init__(self, folder: Path, *, seed: int, say: Callable[[Mapping[str, float]], None]) -> None:
-        self.folder, self.seed, self._say = folder, seed, say
+    def __init__(
+        self, folder: Path, *, seed: int, say: Callable[[Mapping[str, float]], None], stage: Callable[[str], None]
+    ) -> None:
+        self.folder, self.seed, self._say, self.stage = folder, seed, say, stage
         self.next_round = 0
         self.asked = 0  # questions by the newest checkpoint
         self._seconds_before = 0.0  # spent in earlier processes, up to the checkpoint

@@ -51,7 +51,7 @@ class Setting:
         folder.mkdir(exist_ok=True)
         trained = learner(self.algo, self.task, seed=self.seed)
         fitted = ensemble(trained, members=3, seed=self.seed)
-        run = Run(folder, seed=self.seed, say=lambda row: None)
+        run = Run(folder, seed=self.seed, say=lambda row: None, stage=lambda words: None)
         config = LoopConfig(
             warmup_steps=200,
             steps_per_round=self.steps,

@@ -17,6 +17,7 @@ from prefrl.store import PreferenceStore
 def test_later_questions_are_chosen_among_candidates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first ones, before any fit, are drawn by lot; of a round of two, with seven each, 14 are."""
     asked: list[int] = []
+    stages: list[str] = []
     real = loop.propose
 
     def noting(segments: Any, n: int, **how: Any) -> Any:
@@ -34,6 +35,10 @@ def test_later_questions_are_chosen_among_candidates(tmp_path: Path, monkeypatch
             plan=[6, 2, 1],
             acquisition=disagreement,
             config=loop.LoopConfig(200, 200, candidates_per_query=7, fit=FitConfig(first_epochs=1, updates=1)),
-            run=Run(tmp_path, seed=0, say=lambda row: None),
+            run=Run(tmp_path, seed=0, say=lambda row: None, stage=stages.append),
         )
     assert asked == [6, 14, 7]
+    fits = [f"fitting the reward to {answers} answers" for answers in (6, 8, 9)]
+    assert stages[0] == "acting, for the first questions"
+    assert stages[1::2] == fits
+    assert stages[2::2] == ["acting and learning"] * 3

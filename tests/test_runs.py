@@ -53,7 +53,7 @@ def segment(value: float, **settings: Any) -> Segment:
 
 
 def run_in(folder: Path, seed: int = 0) -> Run:
-    return Run(folder, seed=seed, say=lambda row: None)
+    return Run(folder, seed=seed, say=lambda row: None, stage=lambda words: None)
 
 
 def saved(folder: Path, rounds: int) -> Run:
@@ -83,7 +83,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 def test_metrics_are_a_row_a_round(tmp_path: Path) -> None:
     said: list[Any] = []
-    run = Run(tmp_path, seed=0, say=said.append)
+    run = Run(tmp_path, seed=0, say=said.append, stage=lambda words: None)
     run.log(0, {"steps": 100.0, "true_return": math.nan, "labels": 3})
     run.log(1, {"steps": 200.0, "true_return": -1.5, "labels": 4})
     first, second = rows(tmp_path)

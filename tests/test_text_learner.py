@@ -296,7 +296,7 @@ class Setting:
                 critic_from=part,
                 kl_target=self.target,  # type: ignore[arg-type]
             )
-            run = Run(folder, seed=0, say=lambda row: None)
+            run = Run(folder, seed=0, say=lambda row: None, stage=lambda words: None)
             config = LoopConfig(warmup_steps=32, steps_per_round=32, fit=FIT)
             if change is not None:
                 change(trained, run)
@@ -426,7 +426,7 @@ def taught(folder: Path, labeler: Labeler) -> tuple[float, float]:
             plan=[60, *[10] * 4],
             acquisition=disagreement,
             config=LoopConfig(warmup_steps=128, steps_per_round=256, fit=fit),
-            run=Run(folder, seed=0, say=lambda row: None),
+            run=Run(folder, seed=0, say=lambda row: None, stage=lambda words: None),
         )
         assert len(store) == 100
     return learner(lm=tiny()).rollout(512).metrics["true_return"], trained.rollout(512).metrics["true_return"]

@@ -80,6 +80,7 @@ def train(run: Run, config: dict[str, Any], progress: Progress) -> dict[str, Any
         return Parts(learner, build_ensemble(config, learner), recorded)
 
     parts, done = train_on_preferences(run, config, progress, build)
+    run.stage("measuring the final policy")
     learner, task = parts.learner, task_of(config)
     assert isinstance(learner, ControlLearner)
     # Seeds that no round and no other run of these tasks draws: evaluation never meets a training episode.

@@ -37,8 +37,8 @@ class Progress:
         self._row: Mapping[str, float] = {}
         self._first: tuple[float, float] | None = None  # (clock, steps) at the first row of this process
         self._spoke = -math.inf
-        self._note = ""
-        self._clock = time.perf_counter()
+        self._note = self._stage = ""
+        self._clock = self._entered = time.perf_counter()  # of this process, and of the stage
         self._live = Live(console=self._console, get_renderable=self._drawn, refresh_per_second=2, transient=True)
 
     def __enter__(self) -> "Progress":
@@ -60,6 +60,12 @@ class Progress:
         if not self._console.is_terminal and now - self._spoke >= PLAIN_SECONDS:
             self._spoke = now
             self._console.print("; ".join(f"{name} {value}" for name, value in self._lines()), soft_wrap=True)
+
+    def stage(self, message: str) -> None:
+        """Show what the round is at. Where there is no terminal only until rounds tell: the first may take minutes."""
+        self._stage, self._entered = message, time.perf_counter()
+        if not self._console.is_terminal and not self._row:
+            self._console.print(message, soft_wrap=True)
 
     def note(self, message: str) -> None:
         """Say why nothing moves."""
@@ -102,7 +108,9 @@ class Progress:
         table.add_row("", ProgressBar(total=self._total, completed=self._row.get("steps", 0), width=50))
         for name, value in self._lines():
             table.add_row(Text(name, style="dim"), value)
-        elapsed = Text(f"{duration(time.perf_counter() - self._clock)} so far", style="dim")
+        now = time.perf_counter()
+        stage = f"; {self._stage}, {duration(now - self._entered)}" if self._stage else ""
+        elapsed = Text(f"{duration(now - self._clock)} so far{stage}", style="dim")
         return Group(table, Text(self._note, style="bold yellow") if self._note else elapsed)
 
 

@@ -115,7 +115,7 @@ def carry_out(folder: Path, *, quiet: bool) -> int:
         quiet=quiet,
     )
     with only_process(folder), shown as progress:
-        run = Run(folder, seed=config["seed"], say=progress.say)
+        run = Run(folder, seed=config["seed"], say=progress.say, stage=progress.stage)
         run.catch_signals()
         try:
             summary = domain.train(run, config, progress)

@@ -118,6 +118,7 @@ def train(run: Run, config: dict[str, Any], progress: Progress) -> dict[str, Any
     run.restore(_Nothing(), ensemble)
     settings = FitConfig(**config["fit"])
     for round_ in run.remaining(1):
+        run.stage(f"fitting the reward to {len(learned):,} answers")
         with memory(f"try --batch-size {max(1, settings.batch_size // 2)}"):
             fitted = fit(ensemble, learned, settings, run.generator(round_, 0), check=run.check)
             row = {"steps": 1.0, **fitted.metrics, **measure(ensemble, kept)}

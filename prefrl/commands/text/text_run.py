@@ -87,6 +87,7 @@ def train(run: Run, config: dict[str, Any], progress: Progress) -> dict[str, Any
         parts, done = train_on_preferences(
             run, config, progress, lambda store, check: _build(config, store, check, progress)
         )
+        run.stage("measuring the final policy")
         learner = parts.learner
         assert isinstance(learner, TextLearner)
         averaged = learner.policy.averaged()
