@@ -65,26 +65,29 @@ def plot(runs: Mapping[str, Mapping[str, Any]]) -> Figure:
 def stopped() -> str:
     """Markdown: a row for each run that was stopped before its end."""
     lines = [
-        "| learned from | seed | minibatches | score at 1 million steps | at the end | stopped after | commit |",
-        "| --- | ---: | --- | ---: | ---: | ---: | --- |",
+        "| learned from | seed | reward's minibatches | policy's | score at 1 million steps | at the end "
+        "| stopped after | commit |",
+        "| --- | ---: | --- | --- | ---: | ---: | ---: | --- |",
     ]
     for path in sorted((RESULTS / "games-stopped").glob("*.json")):
         config = json.loads(path.read_text())
         with path.with_suffix(".csv").open(newline="") as file:
             curve = [(float(row["steps"]), float(row["true_return"])) for row in csv.DictReader(file)]
-        fit, learned = config["loop"]["fit"], config["reward"] == "learned"
+        fit, policy, learned = config["loop"]["fit"], config["learner"], config["reward"] == "learned"
+        stepped = f"{policy['batch_size']}, {policy['learning_rate']:g}, {policy['entropy_bonus']:g}"
         fitted = f"{fit['first_epochs']} passes, then {fit['updates']} of {fit['batch_size']}" if learned else "none"
         source = f"{config['labels']:,} comparisons" if learned else "true reward"
         _, score = min(curve, key=lambda point: abs(point[0] - 1e6))
         steps, last = curve[-1]
         lines.append(
-            f"| {source} | {config['seed']} | {fitted} | {score:.1f} | {last:.1f} | {steps:,.0f} | "
-            f"{config['commit'][:12]} |"
+            f"| {source} | {config['seed']} | {fitted} | {stepped} | {score:.1f} | {last:.1f} | {steps:,.0f} | "
+            f"{config['commit'][:12]}{'*' * config['commit'].endswith('-dirty')} |"
         )
     lines += [
         "",
         "Pong: mean score of the games that ended in a round, the policy acting with its noise. Minibatches are of "
-        "the reward's fits: passes over the first answers, then so many in a round, of so many comparisons.",
+        "the reward's fits: passes over the first answers, then so many in a round, of so many comparisons; and of "
+        "PPO: of so many steps, with this step size and entropy bonus. A star: these were set in the code.",
     ]
     return "\n".join(lines) + "\n"
 
