@@ -80,6 +80,7 @@ def train(
         # it had asked has nothing left to ask.
         cut_off = store.asked > run.asked
         wanted = 0 if cut_off else max(0, sum(plan[: round_ + 1]) - store.asked)
+        run.stage(f"asking {wanted:,} questions")
         # Before the first fit the ensemble knows nothing to choose by.
         candidates = propose(
             segments,

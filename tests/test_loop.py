@@ -38,7 +38,7 @@ def test_later_questions_are_chosen_among_candidates(tmp_path: Path, monkeypatch
             run=Run(tmp_path, seed=0, say=lambda row: None, stage=stages.append),
         )
     assert asked == [6, 14, 7]
-    fits = [f"fitting the reward to {answers} answers" for answers in (6, 8, 9)]
     assert stages[0] == "acting, for the first questions"
-    assert stages[1::2] == fits
-    assert stages[2::2] == ["acting and learning"] * 3
+    assert stages[1::3] == [f"asking {questions} questions" for questions in (6, 2, 1)]
+    assert stages[2::3] == [f"fitting the reward to {answers} answers" for answers in (6, 8, 9)]
+    assert stages[3::3] == ["acting and learning"] * 3
