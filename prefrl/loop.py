@@ -104,6 +104,7 @@ def train_baseline(learner: Learner, ensemble: RewardEnsemble, *, rounds: int, c
     """The same learner, steps and seeds on the environment's own reward; the ensemble stays as it is."""
     run.restore(learner, ensemble)
     if run.next_round == 0:
+        run.stage("acting, before it learns")
         learner.rollout(config.warmup_steps)
     nothing = fit(ensemble, [], config.fit, run.generator(0, 1)).metrics
     for round_ in run.remaining(rounds):

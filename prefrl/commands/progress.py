@@ -63,9 +63,13 @@ class Progress:
 
     def stage(self, message: str) -> None:
         """Show what the round is at. Where there is no terminal only until rounds tell: the first may take minutes."""
-        self._stage, self._entered = message, time.perf_counter()
+        self._stage, self._entered, self._note = message, time.perf_counter(), ""
         if not self._console.is_terminal and not self._row:
             self._console.print(message, soft_wrap=True)
+
+    def remark(self, message: str) -> None:
+        """Say something that stays."""
+        self._console.print(message, soft_wrap=True)
 
     def note(self, message: str) -> None:
         """Say why nothing moves."""

@@ -165,7 +165,7 @@ def _judge(config: dict[str, Any], learner: TextLearner, progress: Progress) -> 
     golds = [[float(o.true_reward.sum()) for o in q.options if o.true_reward is not None] for q in queries]
     alike, decided = agreement(judge, queries, golds)
     if decided:
-        progress.note(
+        progress.remark(
             f"the judge {name} agrees with the gold standard on {alike} of {decided} pairs ({alike / decided:.0%})"
         )
     return judge
