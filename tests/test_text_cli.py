@@ -1,6 +1,7 @@
 """`prefrl text ...` from end to end on tiny files, and what it says of files and models that are wrong."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -88,7 +89,9 @@ def test_the_three_steps_from_nothing(files: Path, tmp_path: Path, capsys: pytes
     shape = ["--layers", 1, "--hidden", 16, "--heads", 2, "--context", 48, "--block", 16, "--held-out", 0.2]
     assert text("pretrain", "--documents", files / "docs.jsonl", "--out", base, *shape, *QUICK) == 0
     assert text("sft", "--model", base, "--data", files / "demos.jsonl", "--out", sft, *QUICK) == 0
-    assert "held out" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "held out" in said
+    assert re.search(r"^learning from \d+ examples$", said, re.MULTILINE)
     data = ["--data", files / "comparisons.jsonl", "--demonstrations", files / "demos.jsonl", "--held-out", 0.3]
     assert text("reward", "--model", sft, *data, "--epochs", 3, "--out", reward, *QUICK) == 0
     assert "of the answers to prompts held out predicted, calibration error" in capsys.readouterr().out

@@ -54,6 +54,7 @@ def train(run: Run, config: dict[str, Any], progress: Progress) -> dict[str, Any
     run.restore(learner, nn.Module())
     with memory(f"try --batch-size {max(1, settings.batch_size // 2)}"):
         for epoch in run.remaining(settings.epochs):
+            run.stage(f"learning from {len(learned):,} examples")
             metrics = learner.epoch(run.generator(epoch, 0), run.check)
             held_out = mean_loss(lm, kept, batch_size=settings.batch_size)
             run.log(epoch, {"steps": epoch + 1.0, **metrics, "held_out_loss": held_out})
