@@ -10,9 +10,10 @@ its config.json says of how it was made.
 import csv
 import json
 from collections.abc import Mapping
+from statistics import fmean
 from typing import Any
 
-from curves import COLORS, DARK, draw, panels
+from curves import COLORS, DARK, PALE, draw, panels
 from matplotlib.figure import Figure
 from sweeping import RESULTS, commits, grid, load
 
@@ -20,18 +21,24 @@ from sweeping import RESULTS, commits, grid, load
 def table(runs: Mapping[str, Mapping[str, Any]]) -> str:
     """Markdown: a row a run, the games in the order of the sweep."""
     order = list(grid("games").tasks)
-    lines = ["| game | learned from | steps | score | random |", "| --- | --- | ---: | ---: | ---: |"]
+    lines = [
+        "| game | learned from | steps | score | random | the policy's pairs | correlation by clip |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
     for run in sorted(runs.values(), key=lambda run: (order.index(run["config"]["task"]), _learned(run))):
         summary = run["summary"]
         score = f"{summary['true_return']:,.1f} ± {summary['true_return_std']:,.1f}"
+        trust = [f"{summary[name]:.2f}" if _learned(run) else "-" for name in ("policy_accuracy", "clip_correlation")]
         lines.append(
-            f"| {summary['task']} | {_reward(run)} | {summary['steps']:,} | {score} | {summary['random_return']:,.1f} |"
+            f"| {summary['task']} | {_reward(run)} | {summary['steps']:,} | {score} | {summary['random_return']:,.1f} "
+            f"| {' | '.join(trust)} |"
         )
     lines += [
         "",
-        "Score: mean and standard deviation of 20 fresh games of the final policy, acting by chance as it learned. One "
-        f"run each (seed 0), too few for a claim about games in general. Commits {commits(runs)}; made by "
-        "`prefrl sweep experiments/games.toml` and `python experiments/games.py`.",
+        "Score: mean and standard deviation of 20 fresh games of the final policy, acting by chance as it learned. On "
+        "fresh experience of that policy: the share of pairs of its clips that the reward orders as the points do, and "
+        "the correlation of clips' returns. One run each (seed 0), too few for a claim about games in general. Commits "
+        f"{commits(runs)}; made by `prefrl sweep experiments/games.toml` and `python experiments/games.py`.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -54,6 +61,8 @@ def plot(runs: Mapping[str, Mapping[str, Any]]) -> Figure:
         for run in of[task]:
             look = (COLORS[1], "-") if _learned(run) else (DARK, "--")
             draw(axis, [run], *look, label=_reward(run), band=False)
+        random = fmean(run["summary"]["random_return"] for run in of[task])
+        axis.axhline(random, color=PALE, linewidth=1, linestyle=":", label="random")
         axis.spines[["top", "right"]].set_visible(False)
         axis.set_xlabel("thousand steps of 4 frames")
     figure.axes[0].set_ylabel("score while learning")
