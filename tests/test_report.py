@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 from prefrl.commands.page import score_of
-from prefrl.commands.plots import averaged, paths
+from prefrl.commands.plots import PANELS, averaged, draw_panel, paths
 from prefrl.commands.report import Report
 from prefrl.commands.results import find_runs, group_runs, read_run
 from prefrl.commands.statistics import (
@@ -206,6 +207,19 @@ def test_how_good_rewards_are(tmp_path: Path):
     html = (tmp_path / "report" / "report.html").read_text()
     (row,) = re.findall(r"<tr><td>hopper</td><td>100 labels</td>(.*?)</tr>", html.split("Is the reward any good?")[1])
     assert re.findall(r">([^<]+)<", row) == ["2", "0.70", "-", "0.81", "-", "0.90", "0.35"]
+
+
+def test_no_two_settings_look_alike(tmp_path: Path):
+    for reward in ("true", "learned"):
+        for algo in ("ppo", "trpo", "sac", "a2c"):
+            make_run(tmp_path / f"{reward}-{algo}", reward=reward, algo=algo)
+    groups = group_runs(find_runs((tmp_path,)))
+    axis = Figure().subplots()
+    draw_panel(axis, groups, PANELS[0])
+    lines = [line for line in axis.get_lines() if "n = 1" in str(line.get_label())]
+    looks = {str(line.get_label()): (line.get_color(), str(line.get_linestyle())) for line in lines}
+    assert len(looks) == len(set(looks.values())) == 8
+    assert {style for name, (_, style) in looks.items() if "true" not in name} == {"-"}
 
 
 def test_nothing_is_said_of_rewards_that_were_not_measured(tmp_path: Path):

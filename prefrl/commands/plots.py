@@ -4,6 +4,7 @@ import io
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import matplotlib
@@ -19,6 +20,8 @@ from prefrl.commands.statistics import spread
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _STYLES = ("-", "--", "-.", (0, (1, 1)))
 _BASELINE = "#555555"
+# Runs on the true reward are gray and never solid, however many settings they differ in.
+_BASELINE_LOOKS = [(c, s) for c in (_BASELINE, "#a0a0a0") for s in ("--", "-.")]
 _MOST_POINTS = 300
 _LOOK: dict[Any, Any] = {  # Matplotlib types every name
     "font.size": 10,
@@ -111,6 +114,7 @@ def task_figure(task: str, groups: Sequence[Group]) -> bytes:
     note = 0.2 * len(groups) + 0.2
 
     def draw(figure: Figure) -> None:
+        figure.set_layout_engine("constrained", h_pad=0.1)  # inches: a title is nearer to its own panel than to others
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         for ax, panel in zip(axes, panels, strict=False):
             draw_panel(ax, groups, panel)
@@ -171,8 +175,8 @@ def picture(draw: Callable[[Figure], None], size: tuple[float, float], kind: str
 def draw_panel(ax: Axes, groups: Sequence[Group], panel: Panel) -> None:
     """Draw what the runs measured against environment steps, or answers of a language model."""
     shown = _concerned(groups, panel)
-    colors = iter([(c, s) for s in _STYLES for c in _COLORS] * (1 + len(groups) // 24))
-    looks = [(_BASELINE, (0, (4, 2))) if g.is_baseline else next(colors) for g in groups]
+    colors, baselines = cycle((c, s) for s in _STYLES for c in _COLORS), cycle(_BASELINE_LOOKS)
+    looks = [next(baselines if g.is_baseline else colors) for g in groups]
     if panel.apart:
         _draw_apart(ax, [(g, *look) for g, look in zip(groups, looks, strict=True) if g in shown], panel)
         return
@@ -195,6 +199,8 @@ def draw_panel(ax: Axes, groups: Sequence[Group], panel: Panel) -> None:
     ax.set_ylim(*panel.limits)
     _steps_below(ax, groups)
     if panel.percent:
+        low, _ = ax.get_ylim()
+        ax.set_yticks([tick for tick in ax.get_yticks() if low <= tick <= 1.0])
         ax.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0, decimals=0))
 
 
@@ -280,7 +286,7 @@ def _draw_group(ax: Axes, group: Group, column: str, color: str, style: Any, *, 
     if not faint:
         ax.fill_between(grid, low, high, color=color, alpha=0.16, linewidth=0)
         for result, x, y in unfinished or (curves if not whole else []):
-            if whole:
+            if len(curves) > 1:  # the mean ends where the first of them does
                 ax.plot(x, y, color=color, linewidth=0.9, alpha=0.7)
             _mark_end(ax, result, x, y, color)
 
