@@ -17,7 +17,7 @@ from worlds import parameters
 from prefrl.commands import control_run, main, settings, train
 from prefrl.commands.settings import PICTURES
 from prefrl.commands.train import Train
-from prefrl.control import algorithms
+from prefrl.control import algorithms, assessing
 from prefrl.control.algorithms import LearnerConfig, picture_config
 from prefrl.control.clips import as_batch, cut
 from prefrl.control.evaluation import evaluate
@@ -184,7 +184,7 @@ def test_scores_are_of_whole_games() -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def quick() -> Iterator[None]:
-    """Few games, few copies: each takes a tenth of a second to begin."""
+    """Few games, short measurements, few copies: each takes a tenth of a second to begin."""
 
     def few(algo: Any, network: Any, device: str) -> LearnerConfig:
         config = picture_config(algo, network, device)
@@ -192,6 +192,7 @@ def quick() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(control_run, "EVALUATION_EPISODES", 1)
+        patch.setattr(assessing, "STEPS", 100)
         patch.setattr(algorithms, "picture_config", few)
         short = replace(PICTURES, shortest_round=0)
         for module in (settings, train):
