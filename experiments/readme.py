@@ -30,8 +30,8 @@ def benchmarks() -> str:
         "are `prefrl train cheetah --steps 300000` on the true reward and on 700 comparisons, all with one thread and "
         "the same settings; *loop* fits member by member and pair by pair; *limit* is the matrix products alone at "
         "this core's best. Of Pong *plain* is Stable-Baselines3's PPO on its own Atari wrappers, *environment* and "
-        "*network* each go alone, and two threads are used. A processor without VNNI scores pictures at full "
-        "precision, which takes longer: *learned* is further behind *true* there.",
+        "*network* each go alone, and two threads are used, on a processor with AVX-512 and VNNI; without them "
+        "*learned* is further behind *true*.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -14,14 +14,18 @@ def multiplies_bfloat16(device: torch.device | str) -> bool:
     return torch.device(device).type == "cpu" and torch.cpu._is_avx512_bf16_supported() and _wins()
 
 
-def multiplies_bytes(device: torch.device | str) -> bool:
-    """Whether it is a processor that multiplies pictures' bytes by weights of 8 bits, four for one of 32 bits.
+def byte_weight(device: torch.device | str) -> int:
+    """The largest whole number by which it multiplies pictures' bytes faster than in 32 bits; 0 if by none.
 
-    Without VNNI sums of two products are kept in 16 bits, where those of bright pictures do not fit.
+    With VNNI a processor adds such products up in 32 bits, so that weights may have 8 bits. Others with AVX2 add two of
+    them in 16 bits, into which 2 * 255 * 64 fits.
     """
-    # No public parts of torch, so another version may lack them.
-    has_vnni, known = getattr(torch.cpu, "_is_vnni_supported", bool), hasattr(torch.ops.onednn, "qconv_pointwise")
-    return torch.device(device).type == "cpu" and has_vnni() and known
+    # No public part of torch tells of VNNI, or has these products, so another version may lack them.
+    if torch.device(device).type != "cpu" or not hasattr(torch.ops.onednn, "qconv_pointwise"):
+        return 0
+    if getattr(torch.cpu, "_is_vnni_supported", bool)():
+        return 127
+    return 64 if torch.backends.cpu.get_cpu_capability().startswith("AVX") else 0
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from prefrl import processor
-from prefrl.processor import multiplies_bfloat16, multiplies_bytes
+from prefrl.processor import byte_weight, multiplies_bfloat16
 
 
 @pytest.fixture(autouse=True)
@@ -62,9 +62,14 @@ def test_nothing_is_measured_for_a_gpu_or_a_processor_without_such_products(monk
     assert len(read) == 1
 
 
-def test_bytes_are_for_processors_with_vnni(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: True)
-    assert multiplies_bytes("cpu")
-    assert not multiplies_bytes("cuda")
-    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: False)
-    assert not multiplies_bytes("cpu")
+@pytest.mark.parametrize(
+    ("vnni", "capability", "largest"),
+    [(True, "AVX512", 127), (False, "AVX512", 64), (False, "AVX2", 64), (False, "DEFAULT", 0)],
+)
+def test_bytes_are_multiplied_by_what_fits(
+    vnni: bool, capability: str, largest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: vnni)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert byte_weight("cpu") == largest
+    assert byte_weight("cuda") == 0

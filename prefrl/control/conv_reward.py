@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from prefrl.ensemble import split
-from prefrl.processor import multiplies_bytes
+from prefrl.processor import byte_weight
 from prefrl.segments import SegmentBatch
 from prefrl.stacks import channels_last
 
@@ -26,7 +26,7 @@ class ConvReward(nn.Module):
     seen.
 
     Where nothing is learned and the processor can, the first layer, two thirds of all products, multiplies the
-    pictures' bytes by weights rounded to 8 bits, for a quarter of the time.
+    pictures' bytes by weights rounded to 8 bits, or 7, for less than half of the time.
     """
 
     def __init__(
@@ -72,8 +72,8 @@ class ConvReward(nn.Module):
     def _score(self, pictures: Tensor) -> Tensor:
         """[E, M] from pictures [M, channels, height, width], uint8, which may be on another device."""
         layer = channels_last(pictures.to(self.w1.device))
-        # No gradient passes through weights of 8 bits.
-        by_bytes = not self.training and not torch.is_grad_enabled() and multiplies_bytes(layer.device)
+        # No gradient passes through rounded weights.
+        largest = 0 if self.training or torch.is_grad_enabled() else byte_weight(layer.device)
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             assert isinstance(convolution, nn.Conv2d)
             assert isinstance(norm, nn.BatchNorm2d)
@@ -82,9 +82,9 @@ class ConvReward(nn.Module):
                 weight, bias = _fused(weight, norm)
             if layer.dtype == torch.uint8:  # from 0, ..., 255 to [0, 1], for less than dividing every picture
                 weight = weight / 255.0
-            if layer.dtype == torch.uint8 and by_bytes:
+            if layer.dtype == torch.uint8 and largest:
                 assert bias is not None
-                layer = convolve_bytes(layer, weight, bias, convolution.stride, self.dtype)
+                layer = convolve_bytes(layer, weight, bias, convolution.stride, self.dtype, largest=largest)
             else:
                 layer = functional.conv2d(
                     layer.to(self.dtype),
@@ -101,13 +101,15 @@ class ConvReward(nn.Module):
         return torch.baddbmm(self.b2, flat, self.w2).squeeze(-1).to(pictures.device)
 
 
-def convolve_bytes(pictures: Tensor, weight: Tensor, bias: Tensor, stride: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """The convolution [M, F, height, width] of uint8 pictures [M, C, ...] by weights [F, C, k, k] rounded to 8 bits.
+def convolve_bytes(
+    pictures: Tensor, weight: Tensor, bias: Tensor, stride: Sequence[int], dtype: torch.dtype, *, largest: int
+) -> Tensor:
+    """The convolution [M, F, height, width] of uint8 pictures [M, C, ...] by rounded weights [F, C, k, k].
 
-    Each filter is rounded to multiples of a 127th of its largest weight; sums are exact. Only for processors that
-    `multiplies_bytes`.
+    Each filter's are made whole multiples of one number, the largest weight `largest` times that. Sums are exact, if
+    that is at most the processor's `byte_weight`.
     """
-    scale = weight.abs().amax(dim=(1, 2, 3)).clamp(min=1e-12) / 127.0
+    scale = weight.abs().amax(dim=(1, 2, 3)).clamp(min=1e-12) / largest
     rounded = torch.round(weight / scale[:, None, None, None]).to(torch.int8)
     no_padding, no_dilation, groups = [0, 0], [1, 1], 1
     shape, zeros = list(pictures.shape), torch.zeros_like(scale, dtype=torch.int64)
