@@ -10,6 +10,7 @@ from prefrl.segments import SegmentBatch, last_steps
 
 Credit = Literal["each_step", "last_step"]
 RewardFn = Callable[[SegmentBatch], Tensor]  # -> [B, T], zero where masked
+TELLS = 1e-4  # log-odds: rewards of a lower standard deviation order nothing, and scaled up they would be noise
 
 
 class RewardNet(Protocol):
@@ -70,10 +71,10 @@ class RewardEnsemble(nn.Module):
     def calibrate(self, batch: SegmentBatch) -> Tensor:
         """Make each member's reward have mean 0 and standard deviation `std` over the credited steps of `batch`.
 
-        A member that is constant there keeps its scale. Where there are segments whose reward is to be 0, the mean is
-        taken over those. Where segments differ in how many steps are credited, as where episodes end by themselves,
-        comparisons have told what a step more is worth, and the reward keeps its zero: moved to the mean it would pay
-        for an early end. Returns what `returns(batch)` would, [E, B].
+        A member that is all but constant there, as after nothing but ties, keeps its scale. Where there are segments
+        whose reward is to be 0, the mean is taken over those. Where segments differ in how many steps are credited, as
+        where episodes end by themselves, comparisons have told what a step more is worth, and the reward keeps its
+        zero: moved to the mean it would pay for an early end. Returns what `returns(batch)` would, [E, B].
         """
         rewards, credited = self._in_pieces(batch), self.credited(batch)
         std = rewards[:, credited].std(dim=1, correction=0)
@@ -84,7 +85,7 @@ class RewardEnsemble(nn.Module):
             self.shift.copy_(rewards[:, credited].mean(dim=1))
         else:
             self.shift.zero_()
-        self.scale.copy_(torch.where(std > 1e-6, std / self.std, torch.ones_like(std)))
+        self.scale.copy_(torch.where(std > TELLS, std / self.std, torch.ones_like(std)))
         self.fitted.fill_(True)
         return rewards.sum(dim=-1)
 

@@ -128,6 +128,14 @@ def test_a_constant_member_keeps_its_scale() -> None:
     assert ensemble.reward(BATCH).tolist() == [[-1, 0, 1], [3, 0, 0]]
 
 
+def test_what_only_ties_have_taught_is_not_scaled_up() -> None:
+    """Rewards of 2 and 2.00002 are as good as equal; elsewhere the member may say anything, here 3."""
+    ensemble = RewardEnsemble(Known(1), credit="each_step", std=0.05)
+    ensemble.calibrate(collate([segment(2, 2.00002), segment(2.00002, 2)]))
+    assert ensemble.scale.tolist() == [1]
+    assert ensemble.reward(collate([segment(3, 2)]))[0].tolist() == pytest.approx([1, 0], abs=1e-4)
+
+
 @pytest.mark.parametrize("credit", ["each_step", "last_step"])
 @given(sizes=st.lists(st.tuples(st.integers(1, 6), st.integers(0, 4)), min_size=1, max_size=5))
 def test_padding_changes_nothing(credit: Credit, sizes: list[tuple[int, int]]) -> None:
