@@ -31,7 +31,7 @@ def benchmarks() -> str:
         "the same settings; *loop* fits member by member and pair by pair; *limit* is the matrix products alone at "
         "this core's best. Of Pong *plain* is Stable-Baselines3's PPO on its own Atari wrappers, *environment* and "
         "*network* each go alone, and two threads are used, on a processor with AVX-512 and VNNI; without them "
-        "*learned* is further behind *true*.",
+        "*learned* was further behind *true*.",
     ]
     return "\n".join(lines) + "\n"
 
