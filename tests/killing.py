@@ -43,6 +43,20 @@ for line in sys.stdin:  # each line opens the window once more, in a process tha
     print("dead", flush=True)
 """
 
+TRAINING = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+import torch, torch._dynamo  # which any optimizer imports
+torch.set_num_threads(1)
+exec(sys.argv[2])
+for line in sys.stdin:
+    if (child := os.fork()) == 0:
+        exec(line)
+        signal.pause()
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
 
 class Killed(BaseException):
     """Stands for SIGKILL within a process: nobody catches it."""
@@ -72,17 +86,37 @@ def outcome(folder: Path, rounds: int, *, true_return: bool = True) -> dict[str,
     return left
 
 
-def kill_training(code: str, *, times: int, within: float, rng: random.Random) -> None:
-    """Run Python code in a process that writes a line when it begins to train; kill it `within` so many seconds."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    tests = str(Path(__file__).parent)
-    code = f"import sys; sys.path.insert(0, {tests!r})\nimport torch; torch.set_num_threads(1)\n{code}"
-    for _ in range(times):
-        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline(), "the process ended before it began to train"
+class Training:
+    """A process that has imported what training needs; what it is told it does in a copy of itself, which is killed.
+
+    So a kill falls into the training, not into seconds of imports before it.
+    """
+
+    def __init__(self, imports: str) -> None:
+        command = [sys.executable, "-c", TRAINING, str(Path(__file__).parent), imports]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=environment
+        )
+
+    def kill(self, code: str, *, times: int, within: float, rng: random.Random) -> None:
+        """Run a line of Python so many times, each time killed `within` so many seconds after it began."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        for _ in range(times):
+            self._process.stdin.write(f"{code}\n")
+            child = self._process.stdout.readline()
+            assert child, "the process ended before it began to train"
             time.sleep(rng.uniform(0.0, within))
-            process.send_signal(signal.SIGKILL)
+            os.kill(int(child), signal.SIGKILL)
+            assert self._process.stdout.readline() == f"{-signal.SIGKILL}\n", "it failed before"
+
+    def __enter__(self) -> "Training":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
 
 
 class Found(NamedTuple):

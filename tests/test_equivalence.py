@@ -2,7 +2,7 @@
 
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from killing import Killed, kill_training, outcome
+from killing import Killed, Training, outcome
 from worlds import ensemble, learner
 
 from prefrl.acquisition import disagreement
@@ -241,15 +241,20 @@ def test_questions_that_were_asked_before_are_not_made_up_for_after_a_kill(
     assert left[0] == left[1]
 
 
+@pytest.fixture(scope="module")
+def training() -> Iterator[Training]:
+    with Training("from pathlib import Path; from test_equivalence import SETTINGS") as process:
+        yield process
+
+
 @pytest.mark.parametrize("seed", range(3))
-def test_sigkill_at_any_moment(seed: int, tmp_path: Path, uninterrupted: Callable[[Setting], dict[str, Any]]) -> None:
+def test_sigkill_at_any_moment(
+    seed: int, tmp_path: Path, training: Training, uninterrupted: Callable[[Setting], dict[str, Any]]
+) -> None:
     """Real processes, killed twice at random moments, then left to finish."""
-    code = (
-        "from pathlib import Path\nfrom test_equivalence import SETTINGS\n"
-        "print('ready', flush=True)\n"
-        f"SETTINGS['ppo'].carry_out(Path({str(tmp_path / 'run')!r}))"
+    training.kill(
+        f"SETTINGS['ppo'].carry_out(Path({str(tmp_path / 'run')!r}))", times=2, within=1.0, rng=random.Random(seed)
     )
-    kill_training(code, times=2, within=1.0, rng=random.Random(seed))
     setting = SETTINGS["ppo"]
     setting.carry_out(tmp_path / "run")
     assert outcome(tmp_path / "run", ROUNDS) == uninterrupted(setting)

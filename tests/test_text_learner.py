@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from killing import Killed, kill_training, outcome
+from killing import Killed, Training, outcome
 from text_worlds import WORDS, count_gold, learner, prompts_of, small, text_ensemble, tiny
 from torch import Tensor, nn
 
@@ -381,15 +381,20 @@ def test_a_run_killed_while_it_learns_comes_out_the_same(
     assert outcome(tmp_path / "run", ROUNDS) == uninterrupted(setting)
 
 
+@pytest.fixture(scope="module")
+def training() -> Iterator[Training]:
+    with Training("from pathlib import Path; from test_text_learner import SETTINGS") as process:
+        yield process
+
+
 @pytest.mark.parametrize("seed", range(2))
-def test_sigkill_at_any_moment(seed: int, tmp_path: Path, uninterrupted: Callable[[Setting], dict[str, Any]]) -> None:
+def test_sigkill_at_any_moment(
+    seed: int, tmp_path: Path, training: Training, uninterrupted: Callable[[Setting], dict[str, Any]]
+) -> None:
     """Real processes, killed twice at random moments, then left to finish."""
-    code = (
-        "from pathlib import Path\nfrom test_text_learner import SETTINGS\n"
-        "print('ready', flush=True)\n"
-        f"SETTINGS['ppo'].carry_out(Path({str(tmp_path / 'run')!r}))"
+    training.kill(
+        f"SETTINGS['ppo'].carry_out(Path({str(tmp_path / 'run')!r}))", times=2, within=1.5, rng=random.Random(seed)
     )
-    kill_training(code, times=2, within=1.5, rng=random.Random(seed))
     setting = SETTINGS["ppo"]
     setting.carry_out(tmp_path / "run")
     assert outcome(tmp_path / "run", ROUNDS) == uninterrupted(setting)
