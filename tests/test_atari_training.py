@@ -17,14 +17,16 @@ from worlds import parameters
 from prefrl.commands import control_run, main, settings, train
 from prefrl.commands.settings import PICTURES
 from prefrl.commands.train import Train
-from prefrl.control import algorithms, assessing
+from prefrl.control import algorithms, assessing, pictures
 from prefrl.control.algorithms import LearnerConfig, picture_config
 from prefrl.control.clips import as_batch, cut
 from prefrl.control.evaluation import evaluate
+from prefrl.control.game_replay import replayed_game
 from prefrl.control.learner import ControlLearner
 from prefrl.control.tasks import AtariTask, find_task
+from prefrl.control.vector import Record, Recorder
 from prefrl.runs import Run
-from prefrl.segments import SegmentBatch, collate
+from prefrl.segments import GameReplay, SegmentBatch, collate
 from prefrl.stacks import channels_last, distinct_frames
 from prefrl.store import PreferenceStore
 
@@ -79,9 +81,61 @@ def test_the_record_is_what_was_seen_and_kept_once() -> None:
     assert frames.shape == (13, 84, 84)  # not 10 x 4
     batch = as_batch(record)
     np.testing.assert_array_equal(batch.obs.numpy(), record.obs.swapaxes(0, 1))
-    venv.restart(5, 30)
-    np.testing.assert_array_equal(venv.reset(), seen[0])  # the same seed, the same pictures
     venv.close()
+
+
+def played(venv: Recorder, actions: np.ndarray, *, seed: int) -> Record:
+    venv.restart(seed, len(actions))
+    venv.reset()
+    for act in actions:
+        venv.step(act)
+    return venv.record()
+
+
+def test_games_go_on_from_record_to_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that those longer than a record come to their end, and a game that ended counts whole."""
+    monkeypatch.setattr(pictures, "LONGEST", 600)
+    venvs = [find_task("breakout", clip_seconds=1.0).vector(2, normalize=False) for _ in range(3)]
+    whole, parts, third = venvs
+    actions = np.random.default_rng(0).integers(4, size=(600, 2))
+    wanted, scores, clips, longest = played(whole, actions, seed=5), [], [], 0.0
+    for start in range(0, 600, 100):
+        record = played(parts, actions[start : start + 100], seed=5 + start)  # a seed that is not wanted yet
+        for name in ("obs", "next_obs", "true_reward", "oracle_reward", "first"):
+            found = getattr(record, name)
+            np.testing.assert_array_equal(found, getattr(wanted, name)[start : start + 100], err_msg=name)
+        scores += parts.finished
+        longest = max(longest, 200 / parts.episodes)
+        clips += cut(record, pong(clip_steps=10), np.random.default_rng(0), most=1)
+    assert scores == whole.finished
+    assert len(scores) > 2
+    assert longest > 100  # than the record in which they ended
+    assert len(scores) < whole.episodes < len(scores) + 2
+    for clip in clips[1::2]:
+        assert isinstance(clip.view, GameReplay)
+        assert len(list(replayed_game(clip.view))) == 40  # or it would say that it plays another game
+    third.follow(parts.story() or {}, lambda: None)
+    again = played(third, actions[:1], seed=0)
+    assert (again.begin, again.first.any()) == (0, True)  # for so many steps they have gone on
+    for venv in venvs:
+        venv.close()
+
+
+def test_a_story_brings_the_games_back() -> None:
+    first, second = (pong().vector(2, normalize=False) for _ in range(2))
+    actions = np.random.default_rng(0).integers(6, size=(60, 2))
+    played(first, actions[:40], seed=5)
+    story, checked = first.story(), []
+    assert story is not None
+    second.follow(story, lambda: checked.append(1))
+    assert len(checked) == 40
+    records = [played(each, actions[40:], seed=6) for each in (first, second)]
+    np.testing.assert_array_equal(records[0].obs, records[1].obs)
+    assert [record.begin for record in records] == [40, 40]
+    for name, value in (first.story() or {}).items():
+        np.testing.assert_array_equal(value, (second.story() or {})[name])
+    for venv in (first, second):
+        venv.close()
 
 
 def test_forgetting_makes_room_and_loses_nothing() -> None:
@@ -302,8 +356,7 @@ def test_a_game_without_a_mask_is_learned_if_asked_for() -> None:
     ("steps", "per_round", "rounds"),
     [(9000, 8192, 1), (100_000, 30_720, 3), (200_000, 30_720, 6), (1_000_000, 38_912, 26), (4_000_000, 81_920, 49)],
 )
-def test_rounds_are_long_beside_beginning_anew(steps: int, per_round: int, rounds: int) -> None:
-    """Their seeds have 16 emulators read the game anew, which takes seconds."""
+def test_rounds_have_clips_enough_to_choose_from(steps: int, per_round: int, rounds: int) -> None:
     found = PICTURES.divide(steps, pong(), picture_config("ppo", "small"), first=12_500.0)
     assert found[1:] == (per_round, rounds)
     assert 0 <= found[0] + per_round * rounds - steps < 2048 * rounds  # a rollout a round at most

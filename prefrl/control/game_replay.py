@@ -2,6 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -25,6 +26,19 @@ class GameLog:
         self._filled = 0
         self._begins = [[0] for _ in waited]  # of each copy: the steps at which games begin
         self._waited = [[int(frames)] for frames in waited]
+
+    def __len__(self) -> int:
+        """Steps since the reset."""
+        return self._filled
+
+    @property
+    def act(self) -> np.ndarray:
+        """[steps, n] uint8 the actions since the reset."""
+        return self._act[: self._filled]
+
+    def lengths(self, *, since: int) -> list[int]:
+        """In steps, of the games of all copies that ended after step `since`."""
+        return [stop - start for begins in self._begins for start, stop in pairwise(begins) if stop > since]
 
     def add(self, act: np.ndarray, infos: dict[str, np.ndarray]) -> None:
         """The actions [n] of a step and what came of it."""

@@ -45,6 +45,7 @@ class ControlLearner:
         self.task, self.config, self.seed, self.most_clips = task, config, seed, most_clips
         self.steps = 0  # environment steps so far
         self._calls = 0  # of rollout and learn: what their generators derive from
+        self._story: dict[str, Any] | None = None  # of a checkpoint's environments, until they are wanted
         self._reward: RewardFn | None = None
         self._learning = False
         self._check = _Check(check, self._keep_noise)
@@ -81,7 +82,13 @@ class ControlLearner:
     # ---- acting and learning -------------------------------------------------------------------------------------
 
     def _begin(self, steps: int) -> np.random.Generator:
-        """Start a call with generators of its own, so that it does not matter in which process the last one ran."""
+        """Start a call with generators of its own, so that it does not matter in which process the last one ran.
+
+        Games that go on are played again first.
+        """
+        if self._story is not None:
+            self.venv.follow(self._story, self._check.check)
+            self._story = None
         words = np.random.SeedSequence([self.seed, self._calls]).generate_state(3)
         self._calls += 1
         torch.manual_seed(int(words[0]))
@@ -130,7 +137,7 @@ class ControlLearner:
     def learn(self, steps: int, reward: RewardFn | None) -> Experience:
         """Act and learn for `steps` steps in all environments together, rounded up to whole rollouts.
 
-        The environments begin anew.
+        The environments begin anew, but for games, which go on.
         """
         rollout = self.venv.num_envs * (1 if self.config.algo == "sac" else self.config.rollout_steps)
         steps = rollout * math.ceil(steps / rollout)
@@ -193,6 +200,8 @@ class ControlLearner:
         """Policy, optimizers, normalizers, counters; for SAC also what it replays, each round in a file of its own."""
         state: dict[str, Any] = {"model": self.model.get_parameters(), "steps": self.steps, "calls": self._calls}
         state["rewards"] = self._normalizer.state()
+        if (story := self._story or self.venv.story()) is not None:
+            state["story"] = story
         if self.venv.normalizer is not None:
             state["normalizer"] = moments(self.venv.normalizer)
         if isinstance(self.model, SAC):
@@ -206,6 +215,7 @@ class ControlLearner:
         state = load_state(folder, "learner")
         self.model.set_parameters(state["model"])
         self.steps, self._calls = state["steps"], state["calls"]
+        self._story = state.get("story")
         if "rewards" in state:  # an older checkpoint can still be watched
             self._normalizer.restore(state["rewards"])
         if self.venv.normalizer is not None:

@@ -1,21 +1,26 @@
 """Games side by side in ALE's C++ threads, remembered picture by picture."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from prefrl.control.game_replay import GameLog
 from prefrl.control.vector import Record, Recorder
 from prefrl.stacks import stacked
 from prefrl_envs.atari.vector import STACK, AtariVector
 
+LONGEST = 27_000  # steps that games go on without a seeded reset, as many as ALE lets one last: 108,000 frames
+
 
 class GameVecEnv(Recorder):
     """n copies of an Atari game. Each picture is kept once, though a policy sees it in 4 observations.
 
-    Endless, they are all that `AtariVector` makes of them for learning, and can be played once more to be drawn;
-    otherwise episodes are games.
+    Endless, they are all that `AtariVector` makes of them for learning, and can be played once more to be drawn; they
+    go on from one record to the next, so that games longer than a record come to their end. Otherwise episodes are
+    games.
     """
 
     def __init__(self, env_id: str, num_envs: int, *, masked: bool, endless: bool, threads: int) -> None:
@@ -23,6 +28,7 @@ class GameVecEnv(Recorder):
         self._vector = vector = AtariVector(env_id, num_envs, masked=masked, num_threads=threads, endless=endless)
         self._frames = np.zeros((0, 0), np.uint8)
         self._log: GameLog | None = None
+        self._seed = 0  # of the last reset
         self._start(1)
         super().__init__(num_envs, vector.single_observation_space, vector.single_action_space)
 
@@ -47,32 +53,60 @@ class GameVecEnv(Recorder):
         )
 
     @property
-    def episodes(self) -> int:
-        """Games begun since `restart`; that a game ends inside the endless episode does not show in the record."""
-        return self.num_envs + len(self.finished)
+    def episodes(self) -> float:
+        """How many games as long as those that ended the record holds, or, if none did, one a copy."""
+        steps = self._filled * self.num_envs
+        lengths = [] if self._log is None else self._log.lengths(since=self._record.begin)
+        return steps * len(lengths) / sum(lengths) if lengths else float(self.num_envs)
+
+    def restart(self, seed: int, steps: int) -> None:
+        """As ever, but endless games go on at the reset that follows, unless they have for `LONGEST` steps."""
+        self._start(steps)
+        if self._log is None or len(self._log) + steps > LONGEST:
+            self.seed(seed)
+
+    def story(self) -> dict[str, Any] | None:
+        if self._log is None:
+            return None
+        return {"seed": self._seed, "act": torch.from_numpy(self._log.act)}
+
+    def follow(self, story: dict[str, Any], check: Callable[[], None]) -> None:
+        self._start(1)
+        self.seed(story["seed"])
+        self.reset()
+        assert self._log is not None
+        for act in story["act"].numpy():
+            check()
+            self._obs, *_, happened = self._vector.step(act)
+            self._log.add(act, happened)
 
     def forget(self) -> None:
         self._frames[:STACK] = self._frames[self._filled : self._filled + STACK]
         super().forget()
 
     def reset(self) -> np.ndarray:
-        obs, infos = self._vector.reset(seed=self._seeds[0])
-        self._seeds = [None] * self.num_envs
-        self._begins = np.ones(self.num_envs, np.bool_)
-        self._frames[:STACK] = obs.swapaxes(0, 1)
-        if self._endless:
-            self._log = GameLog(self._env_id, infos, self._steps, masked=self._masked)
-            self._record = replace(self._record, games=self._log)
-        return obs
+        seed = self._seeds[0]
+        if seed is not None or self._log is None:
+            self._obs, infos = self._vector.reset(seed=seed)
+            self._begins = np.ones(self.num_envs, np.bool_)
+            if self._endless:
+                assert seed is not None, "restart gives one"
+                self._seed, self._seeds = seed, [None] * self.num_envs
+                steps = max(self._steps, LONGEST)
+                self._log = GameLog(self._env_id, infos, steps, masked=self._masked)
+        if self._log is not None:
+            self._record = replace(self._record, games=self._log, begin=len(self._log))
+        self._frames[:STACK] = self._obs.swapaxes(0, 1)
+        return self._obs
 
     def step_async(self, actions: np.ndarray) -> None:
         self._actions = actions
         self._vector.send(actions)
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
-        obs, _, terminated, truncated, happened = self._vector.recv()
+        self._obs, _, terminated, truncated, happened = self._vector.recv()
         t, record, dones = self._filled, self._record, terminated | truncated
-        self._frames[t + STACK] = obs[:, -1]
+        self._frames[t + STACK] = self._obs[:, -1]
         record.act[t], record.first[t], record.last[t], record.terminated[t] = (
             self._actions, self._begins, dones, terminated,
         )  # fmt: skip
@@ -82,7 +116,7 @@ class GameVecEnv(Recorder):
         self.finished.extend(happened["score"][happened["episode_end"]].tolist())
         self._begins, self._filled = dones, t + 1
         infos = [{"true_reward": reward} for reward in record.true_reward[t].tolist()]
-        return obs, np.zeros(self.num_envs, np.float32), dones, infos
+        return self._obs, np.zeros(self.num_envs, np.float32), dones, infos
 
     def close(self) -> None:
         self._vector.close()

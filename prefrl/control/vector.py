@@ -87,8 +87,16 @@ class Recorder(VecEnv):
         self._filled = 0
 
     @property
-    def episodes(self) -> int:
+    def episodes(self) -> float:
         """How many began since `restart`."""
+        raise NotImplementedError
+
+    def story(self) -> dict[str, Any] | None:
+        """What brings another Recorder to where this one goes on; None where each record begins anew."""
+        return None
+
+    def follow(self, story: dict[str, Any], check: Callable[[], None]) -> None:
+        """Come to where the Recorder that told this `story` was; `check` is called at every step, and may raise."""
         raise NotImplementedError
 
     def update_normalizer(self, newest: int) -> None:
@@ -165,8 +173,8 @@ class RecordingVecEnv(Recorder):
         return int(self._mujoco[0].model.nq + self._mujoco[0].model.nv)
 
     @property
-    def episodes(self) -> int:
-        return int(self.record().first.sum())
+    def episodes(self) -> float:
+        return float(self.record().first.sum())
 
     def update_normalizer(self, newest: int) -> None:
         if self.normalizer is not None:
