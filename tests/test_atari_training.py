@@ -130,7 +130,8 @@ def test_a_story_brings_the_games_back() -> None:
     second.follow(story, lambda: checked.append(1))
     assert len(checked) == 40
     records = [played(each, actions[40:], seed=6) for each in (first, second)]
-    np.testing.assert_array_equal(records[0].obs, records[1].obs)
+    for name in ("obs", "first"):
+        np.testing.assert_array_equal(*(getattr(record, name) for record in records))
     assert [record.begin for record in records] == [40, 40]
     for name, value in (first.story() or {}).items():
         np.testing.assert_array_equal(value, (second.story() or {})[name])

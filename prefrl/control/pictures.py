@@ -77,7 +77,8 @@ class GameVecEnv(Recorder):
         assert self._log is not None
         for act in story["act"].numpy():
             check()
-            self._obs, *_, happened = self._vector.step(act)
+            self._obs, _, terminated, truncated, happened = self._vector.step(act)
+            self._begins = terminated | truncated
             self._log.add(act, happened)
 
     def forget(self) -> None:
@@ -85,14 +86,13 @@ class GameVecEnv(Recorder):
         super().forget()
 
     def reset(self) -> np.ndarray:
-        seed = self._seeds[0]
+        seed, self._seeds = self._seeds[0], [None] * self.num_envs
         if seed is not None or self._log is None:
             self._obs, infos = self._vector.reset(seed=seed)
             self._begins = np.ones(self.num_envs, np.bool_)
             if self._endless:
                 assert seed is not None, "restart gives one"
-                self._seed, self._seeds = seed, [None] * self.num_envs
-                steps = max(self._steps, LONGEST)
+                self._seed, steps = seed, max(self._steps, LONGEST)
                 self._log = GameLog(self._env_id, infos, steps, masked=self._masked)
         if self._log is not None:
             self._record = replace(self._record, games=self._log, begin=len(self._log))
