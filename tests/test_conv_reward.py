@@ -146,7 +146,10 @@ def test_gradients_reach_the_first_layer_of_a_network_that_scores() -> None:
 
 def test_rewards_have_the_paper_s_standard_deviation() -> None:
     """.05 for each member, on what was asked about."""
-    ensemble = RewardEnsemble(net(3), credit="each_step", std=0.05)
+    first, second = net(3), net(3)
+    for each in (first, second):
+        each.w2.data *= 100.0  # as if it had learned something: untaught it hardly tells steps apart
+    ensemble = RewardEnsemble(first, credit="each_step", std=0.05)
     batch = batch_of(30, 30)
     ensemble.calibrate(batch)
     with torch.no_grad():  # as rewards are paid
@@ -154,7 +157,7 @@ def test_rewards_have_the_paper_s_standard_deviation() -> None:
     of_steps = scaled[:, batch.mask]
     torch.testing.assert_close(of_steps.mean(dim=1), torch.zeros(3), atol=1e-5, rtol=0)
     torch.testing.assert_close(of_steps.std(dim=1, correction=0), torch.full((3,), 0.05), atol=1e-5, rtol=0)
-    unit = RewardEnsemble(net(3), credit="each_step")
+    unit = RewardEnsemble(second, credit="each_step")
     unit.calibrate(batch)
     torch.testing.assert_close(ensemble.reward(batch), unit.reward(batch) * 0.05)
 

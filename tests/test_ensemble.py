@@ -129,11 +129,13 @@ def test_a_constant_member_keeps_its_scale() -> None:
 
 
 def test_what_only_ties_have_taught_is_not_scaled_up() -> None:
-    """Rewards of 2 and 2.00002 are as good as equal; elsewhere the member may say anything, here 3."""
+    """Rewards of 2 and 2.001 are as good as equal; elsewhere the member may say anything, here 3."""
     ensemble = RewardEnsemble(Known(1), credit="each_step", std=0.05)
-    ensemble.calibrate(collate([segment(2, 2.00002), segment(2.00002, 2)]))
+    ensemble.calibrate(collate([segment(2, 2.001), segment(2.001, 2)]))
     assert ensemble.scale.tolist() == [1]
-    assert ensemble.reward(collate([segment(3, 2)]))[0].tolist() == pytest.approx([1, 0], abs=1e-4)
+    assert ensemble.reward(collate([segment(3, 2)]))[0].tolist() == pytest.approx([1, 0], abs=1e-3)
+    ensemble.calibrate(collate([segment(2, 2.01), segment(2.01, 2)]))  # .005 on either side tells
+    assert ensemble.scale.tolist() == pytest.approx([0.1])
 
 
 @pytest.mark.parametrize("credit", ["each_step", "last_step"])
