@@ -1,5 +1,6 @@
 """RewardEnsemble: E reward functions evaluated as one."""
 
+import math
 from collections.abc import Callable
 from typing import Literal, Protocol
 
@@ -73,21 +74,23 @@ class RewardEnsemble(nn.Module):
     def calibrate(self, batch: SegmentBatch) -> Tensor:
         """Make each member's reward have mean 0 and standard deviation `std` over the credited steps of `batch`.
 
-        A member that is all but constant there, as after nothing but ties, keeps its scale. Where there are segments
-        whose reward is to be 0, the mean is taken over those. Where segments differ in how many steps are credited, as
-        where episodes end by themselves, comparisons have told what a step more is worth, and the reward keeps its
-        zero: moved to the mean it would pay for an early end. Returns what `returns(batch)` would, [E, B].
+        A member that is all but constant there, as after nothing but ties, pays nothing anywhere: what it says of other
+        segments was never taught. Where there are segments whose reward is to be 0, the mean is taken over those. Where
+        segments differ in how many steps are credited, as where episodes end by themselves, comparisons have told what
+        a step more is worth, and the reward keeps its zero: moved to the mean it would pay for an early end. A constant
+        tells something there, and keeps its scale. Returns what `returns(batch)` would, [E, B].
         """
         rewards, credited = self._in_pieces(batch), self.credited(batch)
         std = rewards[:, credited].std(dim=1, correction=0)
-        lengths = credited.sum(dim=1)
+        lengths, of_constants = credited.sum(dim=1), math.inf
         if self.zero is not None:
             self.shift.copy_(self._in_pieces(self.zero)[:, self.credited(self.zero)].mean(dim=1))
         elif bool((lengths == lengths[:1]).all()):
             self.shift.copy_(rewards[:, credited].mean(dim=1))
         else:
             self.shift.zero_()
-        self.scale.copy_(torch.where(std > TELLS, std / self.std, torch.ones_like(std)))
+            of_constants = 1.0
+        self.scale.copy_(torch.where(std > TELLS, std / self.std, of_constants))
         self.fitted.fill_(True)
         return rewards.sum(dim=-1)
 

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -121,19 +123,20 @@ def test_bug_3_each_member_is_normalized_by_itself(credit: Credit) -> None:
     assert torch.allclose(ensemble.reward(batch)[ensemble.credited(batch)], credited.mean(dim=0), atol=1e-5)
 
 
-def test_a_constant_member_keeps_its_scale() -> None:
+def test_a_constant_tells_something_only_where_segments_differ_in_length() -> None:
     ensemble = RewardEnsemble(Known(1), credit="each_step")
     ensemble.calibrate(collate([segment(2, 2), segment(2, 2)]))
-    assert (ensemble.shift.tolist(), ensemble.scale.tolist()) == ([2], [1])
-    assert ensemble.reward(BATCH).tolist() == [[-1, 0, 1], [3, 0, 0]]
+    assert (ensemble.shift.tolist(), ensemble.scale.tolist()) == ([2], [math.inf])
+    assert ensemble.reward(BATCH).tolist() == [[0, 0, 0], [0, 0, 0]]
+    ensemble.calibrate(collate([segment(2, 2), segment(2)]))  # that a step is worth 2
+    assert (ensemble.shift.tolist(), ensemble.scale.tolist()) == ([0], [1])
 
 
-def test_what_only_ties_have_taught_is_not_scaled_up() -> None:
+def test_what_only_ties_have_taught_pays_nothing() -> None:
     """Rewards of 2 and 2.001 are as good as equal; elsewhere the member may say anything, here 3."""
     ensemble = RewardEnsemble(Known(1), credit="each_step", std=0.05)
     ensemble.calibrate(collate([segment(2, 2.001), segment(2.001, 2)]))
-    assert ensemble.scale.tolist() == [1]
-    assert ensemble.reward(collate([segment(3, 2)]))[0].tolist() == pytest.approx([1, 0], abs=1e-3)
+    assert ensemble.reward(collate([segment(3, 2)]))[0].tolist() == [0, 0]
     ensemble.calibrate(collate([segment(2, 2.01), segment(2.01, 2)]))  # .005 on either side tells
     assert ensemble.scale.tolist() == pytest.approx([0.1])
 
