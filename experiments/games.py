@@ -28,7 +28,8 @@ def table(runs: Mapping[str, Mapping[str, Any]]) -> str:
     for run in sorted(runs.values(), key=lambda run: (order.index(run["config"]["task"]), _learned(run))):
         summary = run["summary"]
         score = f"{summary['true_return']:,.1f} ± {summary['true_return_std']:,.1f}"
-        trust = [f"{summary[name]:.2f}" if _learned(run) else "-" for name in ("policy_accuracy", "clip_correlation")]
+        found = [summary[name] if _learned(run) else None for name in ("policy_accuracy", "clip_correlation")]
+        trust = ["-" if share is None else f"{share:.2f}" for share in found]
         lines.append(
             f"| {summary['task']} | {_reward(run)} | {summary['steps']:,} | {score} | {summary['random_return']:,.1f} "
             f"| {' | '.join(trust)} |"
@@ -37,7 +38,8 @@ def table(runs: Mapping[str, Mapping[str, Any]]) -> str:
         "",
         "Score: mean and standard deviation of 20 fresh games of the final policy, acting by chance as it learned. On "
         "fresh experience of that policy: the share of pairs of its clips that the reward orders as the points do, and "
-        "the correlation of clips' returns. One run each (seed 0), too few for a claim about games in general. Commits "
+        "the correlation of clips' returns; neither can be told where no points are made. One run each (seed 0), too "
+        "few for a claim about games in general. Commits "
         f"{commits(runs)}; made by `prefrl sweep experiments/games.toml` and `python experiments/games.py`.",
     ]
     return "\n".join(lines) + "\n"
