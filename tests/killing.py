@@ -44,7 +44,7 @@ for line in sys.stdin:  # each line opens the window once more, in a process tha
 """
 
 TRAINING = """
-import os, signal, sys
+import os, sys, time
 sys.path.insert(0, sys.argv[1])
 import torch, torch._dynamo  # which any optimizer imports
 torch.set_num_threads(1)
@@ -52,7 +52,8 @@ exec(sys.argv[2])
 for line in sys.stdin:
     if (child := os.fork()) == 0:
         exec(line)
-        signal.pause()
+        time.sleep(60)  # it waits for its kill
+        os._exit(0)
     print(child, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
