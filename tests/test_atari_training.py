@@ -81,7 +81,11 @@ def test_the_record_is_what_was_seen_and_kept_once() -> None:
     assert frames.shape == (13, 84, 84)  # not 10 x 4
     batch = as_batch(record)
     np.testing.assert_array_equal(batch.obs.numpy(), record.obs.swapaxes(0, 1))
-    venv.close()
+    other = pong().vector(2, normalize=False)
+    other.restart(5, 30)
+    np.testing.assert_array_equal(other.reset(), seen[0])  # the same seed, the same pictures
+    for each in (venv, other):
+        each.close()
 
 
 def played(venv: Recorder, actions: np.ndarray, *, seed: int) -> Record:
@@ -114,7 +118,7 @@ def test_games_go_on_from_record_to_record(monkeypatch: pytest.MonkeyPatch) -> N
     for clip in clips[1::2]:
         assert isinstance(clip.view, GameReplay)
         assert len(list(replayed_game(clip.view))) == 40  # or it would say that it plays another game
-    third.follow(parts.story() or {}, lambda: None)
+    third.follow(parts.story() or {}, 1, lambda: pytest.fail("it plays again what the next step would begin anew"))
     again = played(third, actions[:1], seed=0)
     assert (again.begin, again.first.any()) == (0, True)  # for so many steps they have gone on
     for venv in venvs:
@@ -127,7 +131,7 @@ def test_a_story_brings_the_games_back() -> None:
     played(first, actions[:40], seed=5)
     story, checked = first.story(), []
     assert story is not None
-    second.follow(story, lambda: checked.append(1))
+    second.follow(story, 20, lambda: checked.append(1))
     assert len(checked) == 40
     records = [played(each, actions[40:], seed=6) for each in (first, second)]
     for name in ("obs", "first"):

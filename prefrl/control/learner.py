@@ -86,14 +86,15 @@ class ControlLearner:
 
         Games that go on are played again first.
         """
+        each = math.ceil(steps / self.venv.num_envs)
         if self._story is not None:
-            self.venv.follow(self._story, self._check.check)
+            self.venv.follow(self._story, each, self._check.check)
             self._story = None
         words = np.random.SeedSequence([self.seed, self._calls]).generate_state(3)
         self._calls += 1
         torch.manual_seed(int(words[0]))
         np.random.seed(int(words[1]))  # noqa: NPY002  Stable-Baselines3 shuffles with NumPy's global generator
-        self.venv.restart(int(words[1]) % 2**31, math.ceil(steps / self.venv.num_envs))
+        self.venv.restart(int(words[1]) % 2**31, each)
         self._normalizer.begin()
         return np.random.default_rng(words[2])
 

@@ -62,7 +62,7 @@ class GameVecEnv(Recorder):
     def restart(self, seed: int, steps: int) -> None:
         """As ever, but endless games go on at the reset that follows, unless they have for `LONGEST` steps."""
         self._start(steps)
-        if self._log is None or len(self._log) + steps > LONGEST:
+        if self._log is None or not _goes_on(len(self._log), steps):
             self.seed(seed)
 
     def story(self) -> dict[str, Any] | None:
@@ -70,7 +70,9 @@ class GameVecEnv(Recorder):
             return None
         return {"seed": self._seed, "act": torch.from_numpy(self._log.act)}
 
-    def follow(self, story: dict[str, Any], check: Callable[[], None]) -> None:
+    def follow(self, story: dict[str, Any], steps: int, check: Callable[[], None]) -> None:
+        if not _goes_on(len(story["act"]), steps):
+            return
         self._start(1)
         self.seed(story["seed"])
         self.reset()
@@ -120,3 +122,8 @@ class GameVecEnv(Recorder):
 
     def close(self) -> None:
         self._vector.close()
+
+
+def _goes_on(done: int, steps: int) -> bool:
+    """Whether games that were played for `done` steps go on for `steps` more."""
+    return done + steps <= LONGEST

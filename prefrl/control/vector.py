@@ -95,8 +95,11 @@ class Recorder(VecEnv):
         """What brings another Recorder to where this one goes on; None where each record begins anew."""
         return None
 
-    def follow(self, story: dict[str, Any], check: Callable[[], None]) -> None:
-        """Come to where the Recorder that told this `story` was; `check` is called at every step, and may raise."""
+    def follow(self, story: dict[str, Any], steps: int, check: Callable[[], None]) -> None:
+        """Come to where the Recorder that told this `story` was, if a record of `steps` steps would go on from there.
+
+        `check` is called at every step, and may raise.
+        """
         raise NotImplementedError
 
     def update_normalizer(self, newest: int) -> None:
